@@ -1,0 +1,83 @@
+//! Locks and atomics, imported from here by every part so that a model checker can run the shipping code.
+//!
+//! Normally these are `parking_lot`'s mutex and the standard atomics. With `--cfg larder_shuttle` they are
+//! shuttle's, which explores schedules under sequential consistency; with `--cfg larder_loom` they are loom's,
+//! which explores the memory orderings too. Never a cargo feature: a feature can be switched on by anyone.
+//!
+//! A panic never poisons a lock. Nothing here decides anything: no timeouts, no fairness.
+
+#[cfg(larder_loom)]
+pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(larder_shuttle)]
+pub use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(not(any(larder_shuttle, larder_loom)))]
+pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+
+pub use std::sync::{Arc, Weak};
+
+/// A mutual exclusion lock that is never poisoned.
+#[derive(Default)]
+pub struct Mutex<T> {
+    inner: imp::Mutex<T>,
+}
+
+/// The right to the value inside a [`Mutex`], given back when dropped.
+pub type MutexGuard<'a, T> = imp::MutexGuard<'a, T>;
+
+impl<T> Mutex<T> {
+    /// A lock around `value`.
+    pub fn new(value: T) -> Self {
+        Self { inner: imp::Mutex::new(value) }
+    }
+
+    /// Waits for the lock and takes it.
+    #[inline]
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        imp::lock(&self.inner)
+    }
+
+    /// The value, when nobody else can hold the lock.
+    pub fn into_inner(self) -> T {
+        imp::into_inner(self.inner)
+    }
+}
+
+impl<T> std::fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mutex").finish_non_exhaustive()
+    }
+}
+
+#[cfg(not(any(larder_shuttle, larder_loom)))]
+mod imp {
+    pub(super) use parking_lot::Mutex;
+    pub type MutexGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
+
+    #[inline]
+    pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock()
+    }
+
+    pub(super) fn into_inner<T>(mutex: Mutex<T>) -> T {
+        mutex.into_inner()
+    }
+}
+
+#[cfg(any(larder_shuttle, larder_loom))]
+mod imp {
+    #[cfg(larder_loom)]
+    use loom::sync as model;
+    #[cfg(all(larder_shuttle, not(larder_loom)))]
+    use shuttle::sync as model;
+
+    pub(super) use model::Mutex;
+    pub type MutexGuard<'a, T> = model::MutexGuard<'a, T>;
+
+    pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(super) fn into_inner<T>(mutex: Mutex<T>) -> T {
+        mutex.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

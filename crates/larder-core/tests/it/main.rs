@@ -1,0 +1,7 @@
+//! Integration tests of `larder-core`, one binary, a module a topic.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may")]
+
+// Targets, batches, positions, cursors, tokens.
+mod words;
+// Clock, storage, entropy, codec.
+mod seams;

@@ -1,0 +1,1 @@
+//! The words against their contracts: golden values, limits, laws.

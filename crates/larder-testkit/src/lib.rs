@@ -1,0 +1,1 @@
+//! Simulated clock and storage, models and checkers for the tests of Larder.
