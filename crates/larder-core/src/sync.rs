@@ -51,7 +51,7 @@ impl<T> std::fmt::Debug for Mutex<T> {
 #[cfg(not(any(larder_shuttle, larder_loom)))]
 mod imp {
     pub(super) use parking_lot::Mutex;
-    pub type MutexGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
+    pub(crate) type MutexGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
 
     #[inline]
     pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -71,7 +71,7 @@ mod imp {
     use shuttle::sync as model;
 
     pub(super) use model::Mutex;
-    pub type MutexGuard<'a, T> = model::MutexGuard<'a, T>;
+    pub(crate) type MutexGuard<'a, T> = model::MutexGuard<'a, T>;
 
     pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
