@@ -17,6 +17,12 @@ mod timestamp;
 mod token;
 mod varint;
 
+// The seams.
+mod clock;
+mod codec;
+mod entropy;
+mod storage;
+
 pub use as_of::AsOf;
 pub use cursor::{Cursor, CursorError};
 pub use invalidations::{Invalidation, Invalidations, Origin, Reason};
@@ -27,3 +33,19 @@ pub use position::{Epoch, Position, PositionError, SourceId};
 pub use target::{Lineage, PrivateCode, Target, TargetHash};
 pub use timestamp::Timestamp;
 pub use token::{Requirement, Token, TokenError};
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+pub use clock::SystemClock;
+pub use clock::{Clock, Moment};
+pub use codec::{
+    Decoded, FRAME_HEADER_BYTES, FileHeader, FileHeaderError, FrameError, FrameFormat, FrameHeader,
+    FrameReader, Scanned, StoreId,
+};
+pub use entropy::Entropy;
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+pub use entropy::SystemEntropy;
+#[cfg(unix)]
+pub use storage::FileStorage;
+pub use storage::{
+    DirectoryEntry, EntryKind, Storage, StorageError, StorageFile, StorageLock, StorageOperation,
+};
