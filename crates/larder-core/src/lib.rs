@@ -21,7 +21,12 @@ mod varint;
 mod clock;
 mod codec;
 mod entropy;
+mod settled;
+mod source;
 mod storage;
+
+// The judge of freshness.
+mod fence;
 
 pub use as_of::AsOf;
 pub use cursor::{Cursor, CursorError};
@@ -44,8 +49,19 @@ pub use codec::{
 pub use entropy::Entropy;
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 pub use entropy::SystemEntropy;
+pub use settled::{Settled, Settler};
+pub use source::{
+    Batch, BoxFuture, CursorHome, Delivered, Head, SaveError, Sink, SinkError, Source, SourceError,
+};
 #[cfg(unix)]
 pub use storage::FileStorage;
 pub use storage::{
     DirectoryEntry, EntryKind, Storage, StorageError, StorageFile, StorageLock, StorageOperation,
+};
+
+pub use fence::{
+    Applied, Cause, Certainty, CommitSeen, DropHook, Explained, Explanation, Fence, FenceBuilder, FenceError,
+    FenceStats, Fenced, Invalidated, InvalidationsByKind, Journal, Journaled, Lane, LaneState, Last,
+    Optional, OwnCommit, Pin, PinError, Raised, Registration, Round, Run, Stamp, StampRuns, TooOld,
+    WhenApplied,
 };
