@@ -61,6 +61,11 @@ impl Progress {
         self.cursor.as_ref()
     }
 
+    /// No epoch counts until [`Progress::begin`].
+    pub(super) fn leave_epoch(&mut self) {
+        self.epoch = None;
+    }
+
     /// Takes up the epoch of `head`. Nothing of another epoch counts any more.
     pub(super) fn begin(&mut self, head: &Head) {
         let epoch = head.cursor.epoch();
