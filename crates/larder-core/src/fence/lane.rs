@@ -205,7 +205,7 @@ impl Inner {
         Inner {
             progress: Progress::default(),
             phase: LaneState::Starting,
-            lease_until: Moment::from_nanos(0),
+            lease_until: Moment::ORIGIN,
             since: now,
             optional: false,
             taken: true,
@@ -235,6 +235,7 @@ impl Inner {
         let counts = !self.optional && state != LaneState::Live;
         counts.then_some(match state {
             LaneState::Starting | LaneState::Gap => (self.since, state),
+            _ if self.lease_until == Moment::ORIGIN => (self.since, state),
             _ => (self.lease_until, state),
         })
     }
@@ -436,8 +437,11 @@ impl Lane {
     }
 
     /// `cursor` is applied, and so are the single commits above it: the fence was raised for all of them.
-    /// Wakes whoever waited for that. An older cursor changes nothing.
+    /// Wakes whoever waited for that. An older cursor changes nothing, nor does one of another source or epoch.
     pub fn publish(&self, cursor: &Cursor, singles: &[Position]) {
+        if cursor.source() != self.lane.source {
+            return;
+        }
         let highest = self.lane.state.lock().progress.publish(cursor, singles);
         if let Some(highest) = highest {
             self.fence.shared().wake_up_to(self.lane.source, highest);
@@ -493,7 +497,9 @@ impl Lane {
 
     /// The state now.
     pub fn state(&self) -> LaneState {
-        self.lane.state.lock().state(self.fence.shared().time())
+        // Read before the lock is taken: a clock is foreign code.
+        let now = self.fence.shared().time();
+        self.lane.state.lock().state(now)
     }
 
     /// How far the source has been applied.
@@ -521,14 +527,14 @@ impl OwnCommit<'_> {
     pub fn publish(self) {
         let hashes = self.targets.iter().map(Target::hash).collect();
         let lane = &self.lane.lane;
-        lane.state
-            .lock()
+        let mut inner = lane.state.lock();
+        let highest = inner
             .progress
             .own_commit(self.epoch, self.position, self.bound, hashes);
-        self.lane
-            .fence
-            .shared()
-            .wake_up_to(lane.source, self.position.next());
+        drop(inner);
+        if let Some(highest) = highest {
+            self.lane.fence.shared().wake_up_to(lane.source, highest);
+        }
     }
 }
 
