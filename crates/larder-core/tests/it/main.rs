@@ -5,3 +5,5 @@
 mod words;
 // Clock, storage, entropy, codec.
 mod seams;
+// The fence, clause by clause and against a plain map.
+mod fence;
