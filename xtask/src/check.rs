@@ -1,16 +1,19 @@
-//! `cargo xtask check [--only format|lint|tidy]`: format, lints and tidy, for daily work. It runs no test.
+//! `cargo xtask check [--only format|lint|tidy|bench|fuzz]`: format, lints and tidy, for daily work. It runs no test.
 
 use crate::shell::{self, Failure};
 use crate::{tidy, tools};
 
-/// Checks all three, and ends at the first that finds fault; or the one that is asked for.
+/// Checks format, lints and tidy, and ends at the first that finds fault; or the one thing that is asked for.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => format().and_then(|()| lint()).and_then(|()| tidy::run(&[])),
         ["--only", "format"] => format(),
         ["--only", "lint"] => lint(),
         ["--only", "tidy"] => tidy::run(&[]),
-        _ => Err(Failure::usage("usage: check [--only format|lint|tidy]")),
+        ["--only", folder @ ("bench" | "fuzz")] => beside_compiles(folder),
+        _ => Err(Failure::usage(
+            "usage: check [--only format|lint|tidy|bench|fuzz]",
+        )),
     }
 }
 
@@ -36,6 +39,16 @@ fn lint() -> Result<(), Failure> {
         "-D",
         "warnings",
     ]))
+}
+
+/// A workspace beside this one compiles, and no lint has anything to say.
+fn beside_compiles(folder: &str) -> Result<(), Failure> {
+    tools::component("clippy", "clippy")?;
+    if folder == "fuzz" {
+        tools::cpp_compiler()?;
+    }
+    let mut command = shell::cargo(&["clippy", "--all-targets", "--locked", "--", "-D", "warnings"]);
+    shell::run(command.current_dir(shell::root().join(folder)))
 }
 
 /// The workspaces beside this one that are there.
