@@ -27,7 +27,9 @@ pub type MutexGuard<'a, T> = imp::MutexGuard<'a, T>;
 impl<T> Mutex<T> {
     /// A lock around `value`.
     pub fn new(value: T) -> Self {
-        Self { inner: imp::Mutex::new(value) }
+        Self {
+            inner: imp::Mutex::new(value),
+        }
     }
 
     /// Waits for the lock and takes it.
@@ -78,6 +80,8 @@ mod imp {
     }
 
     pub(super) fn into_inner<T>(mutex: Mutex<T>) -> T {
-        mutex.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+        mutex
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -1,0 +1,401 @@
+//! Targets: everything that an invalidation can name, their hashes and their parents.
+//!
+//! A target never carries a value. Its hash is stable for good, over parts that are each preceded by their length,
+//! so that neither delimiters nor spaces nor empty parts make two targets meet. Two targets that share a hash by
+//! chance are invalidated together, which is wider and never wrong. Whether something depends on a target is not
+//! known here.
+
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fmt;
+use std::ops::Deref;
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use crate::name::{
+    CollectionName, DependencyName, EntityName, IntoName, Key, Namespace, Tag, TargetError, ToKey,
+};
+pub(crate) use text::write_escaped;
+
+/// What an invalidation names, and what a cached thing depends on.
+///
+/// Entities and collections belong to the node; keys, tags and dependencies to one namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Target {
+    /// One blob.
+    Key {
+        /// Where the key lives.
+        namespace: Namespace,
+        /// The key.
+        key: Key,
+    },
+    /// Everything in a namespace that carries a tag.
+    Tag {
+        /// Where the tag lives.
+        namespace: Namespace,
+        /// The tag.
+        tag: Tag,
+    },
+    /// Everything in a namespace that was made from something outside.
+    Dependency {
+        /// Where the dependency lives.
+        namespace: Namespace,
+        /// Its name.
+        name: DependencyName,
+    },
+    /// One entity, in every pool, blob and query that depends on it.
+    Entity {
+        /// The type of the entity.
+        entity: EntityName,
+        /// Its id, rendered by [`ToKey`].
+        id: Key,
+    },
+    /// Every entity of a type, or the lists over them.
+    Collection {
+        /// The collection.
+        name: CollectionName,
+    },
+    /// Everything in a namespace.
+    Namespace {
+        /// The namespace.
+        namespace: Namespace,
+    },
+    /// Everything on the node.
+    Everything,
+    /// A target that one part keeps to itself. It is never recorded and has no text that could be read back.
+    Private {
+        /// Which part's, and which kind of it.
+        code: PrivateCode,
+        /// Where it lives.
+        namespace: Namespace,
+        /// Its name, of any bytes.
+        name: Key,
+    },
+}
+
+/// The storage code of a private target: 128 to 255.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrivateCode(u8);
+
+impl PrivateCode {
+    /// The least code.
+    pub const MIN: u8 = 128;
+
+    /// The code `code`.
+    ///
+    /// # Errors
+    /// [`TargetError::PrivateCode`] below 128.
+    pub const fn new(code: u8) -> Result<Self, TargetError> {
+        if code < Self::MIN {
+            return Err(TargetError::PrivateCode { code });
+        }
+        Ok(Self(code))
+    }
+
+    /// The code as a number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Target {
+    /// The target of one key in a namespace.
+    ///
+    /// # Errors
+    /// [`TargetError`], with the name of the part at fault; so for all constructors below.
+    pub fn key(namespace: impl IntoName<Namespace>, key: impl ToKey) -> Result<Self, TargetError> {
+        Ok(Self::Key {
+            namespace: namespace.into_name()?,
+            key: key.to_key()?,
+        })
+    }
+
+    /// The target of a tag in a namespace.
+    ///
+    /// # Errors
+    /// [`TargetError`], with the name of the part at fault.
+    pub fn tag(namespace: impl IntoName<Namespace>, tag: impl IntoName<Tag>) -> Result<Self, TargetError> {
+        Ok(Self::Tag {
+            namespace: namespace.into_name()?,
+            tag: tag.into_name()?,
+        })
+    }
+
+    /// The target of a dependency in a namespace.
+    ///
+    /// # Errors
+    /// [`TargetError`], with the name of the part at fault.
+    pub fn dependency(
+        namespace: impl IntoName<Namespace>,
+        name: impl IntoName<DependencyName>,
+    ) -> Result<Self, TargetError> {
+        Ok(Self::Dependency {
+            namespace: namespace.into_name()?,
+            name: name.into_name()?,
+        })
+    }
+
+    /// The target of one entity.
+    ///
+    /// ```
+    /// # use larder_core::Target;
+    /// assert_eq!(Target::entity("user", 42)?.to_string(), "entity:user/42");
+    /// # Ok::<_, larder_core::TargetError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TargetError`], with the name of the part at fault.
+    pub fn entity(entity: impl IntoName<EntityName>, id: impl ToKey) -> Result<Self, TargetError> {
+        let entity = entity.into_name()?;
+        let id = id.to_key().map_err(|error| error.of("id"))?;
+        Ok(Self::Entity { entity, id })
+    }
+
+    /// The target of a collection.
+    ///
+    /// # Errors
+    /// [`TargetError`], with the name of the part at fault.
+    pub fn collection(name: impl IntoName<CollectionName>) -> Result<Self, TargetError> {
+        Ok(Self::Collection {
+            name: name.into_name()?,
+        })
+    }
+
+    /// The target of a whole namespace.
+    ///
+    /// # Errors
+    /// [`TargetError`], with the name of the part at fault.
+    pub fn namespace(namespace: impl IntoName<Namespace>) -> Result<Self, TargetError> {
+        Ok(Self::Namespace {
+            namespace: namespace.into_name()?,
+        })
+    }
+
+    /// A part's private target.
+    ///
+    /// # Errors
+    /// [`TargetError`], with the name of the part at fault.
+    pub fn private(
+        code: PrivateCode,
+        namespace: impl IntoName<Namespace>,
+        name: impl ToKey,
+    ) -> Result<Self, TargetError> {
+        Ok(Self::Private {
+            code,
+            namespace: namespace.into_name()?,
+            name: name.to_key()?,
+        })
+    }
+
+    /// The kind's stable word.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Key { .. } => "key",
+            Self::Tag { .. } => "tag",
+            Self::Dependency { .. } => "dependency",
+            Self::Entity { .. } => "entity",
+            Self::Collection { .. } => "collection",
+            Self::Namespace { .. } => "namespace",
+            Self::Everything => "everything",
+            Self::Private { .. } => "private",
+        }
+    }
+
+    /// The code that stands for the kind where targets are stored. Fixed for good; zero is no kind.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Key { .. } => 1,
+            Self::Tag { .. } => 2,
+            Self::Dependency { .. } => 3,
+            Self::Entity { .. } => 4,
+            Self::Collection { .. } => 5,
+            Self::Namespace { .. } => 6,
+            Self::Everything => 7,
+            Self::Private { code, .. } => code.get(),
+        }
+    }
+
+    /// The last part: the key, tag, id, or name. `None` for everything.
+    #[must_use]
+    pub fn name(&self) -> Option<&[u8]> {
+        match self {
+            Self::Key { key, .. } => Some(key.as_bytes()),
+            Self::Tag { tag, .. } => Some(tag.as_bytes()),
+            Self::Dependency { name, .. } => Some(name.as_bytes()),
+            Self::Entity { id, .. } => Some(id.as_bytes()),
+            Self::Collection { name } => Some(name.as_bytes()),
+            Self::Namespace { namespace } => Some(namespace.as_bytes()),
+            Self::Everything => None,
+            Self::Private { name, .. } => Some(name.as_bytes()),
+        }
+    }
+
+    /// Whether this is a part's private target, which is never recorded.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        matches!(self, Self::Private { .. })
+    }
+
+    /// The 128-bit hash, stable for good. O(bytes), without allocation.
+    #[must_use]
+    pub fn hash(&self) -> TargetHash {
+        let kind = self.kind().as_bytes();
+        match self {
+            Self::Key { namespace, key } => hash_parts(&[kind, namespace.as_bytes(), key.as_bytes()]),
+            Self::Tag { namespace, tag } => hash_parts(&[kind, namespace.as_bytes(), tag.as_bytes()]),
+            Self::Dependency { namespace, name } => {
+                hash_parts(&[kind, namespace.as_bytes(), name.as_bytes()])
+            }
+            Self::Entity { entity, id } => hash_parts(&[kind, entity.as_bytes(), id.as_bytes()]),
+            Self::Collection { name } => hash_parts(&[kind, name.as_bytes()]),
+            Self::Namespace { namespace } => hash_parts(&[kind, namespace.as_bytes()]),
+            Self::Everything => TargetHash::EVERYTHING,
+            Self::Private {
+                code,
+                namespace,
+                name,
+            } => hash_parts(&[kind, &[code.get()], namespace.as_bytes(), name.as_bytes()]),
+        }
+    }
+
+    /// The target whose invalidation ends what depends on this one. `None` for everything.
+    #[must_use]
+    pub fn parent(&self) -> Option<Target> {
+        match self {
+            Self::Key { namespace, .. }
+            | Self::Tag { namespace, .. }
+            | Self::Dependency { namespace, .. }
+            | Self::Private { namespace, .. } => Some(Self::Namespace {
+                namespace: namespace.clone(),
+            }),
+            Self::Entity { entity, .. } => Some(Self::Collection {
+                name: entity.collection(),
+            }),
+            Self::Collection { .. } | Self::Namespace { .. } => Some(Self::Everything),
+            Self::Everything => None,
+        }
+    }
+
+    /// The hashes of this target, of its parent, and so on, the last being everything's. Without allocation.
+    #[must_use]
+    pub fn lineage(&self) -> Lineage {
+        let own = self.hash();
+        let parent = match self {
+            Self::Key { namespace, .. }
+            | Self::Tag { namespace, .. }
+            | Self::Dependency { namespace, .. }
+            | Self::Private { namespace, .. } => hash_parts(&[b"namespace", namespace.as_bytes()]),
+            Self::Entity { entity, .. } => hash_parts(&[b"collection", entity.as_bytes()]),
+            Self::Collection { .. } | Self::Namespace { .. } => {
+                return Lineage::new([own, EVERYTHING, EVERYTHING], 2);
+            }
+            Self::Everything => return Lineage::new([EVERYTHING; 3], 1),
+        };
+        Lineage::new([own, parent, EVERYTHING], 3)
+    }
+}
+
+/// The hash of a target: XXH3-128 with seed 0, in the canonical (big-endian) order of its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetHash([u8; 16]);
+
+const EVERYTHING: TargetHash = TargetHash::EVERYTHING;
+
+impl TargetHash {
+    /// The hash of [`Target::Everything`].
+    pub const EVERYTHING: Self = Self(0x9077_b14a_557b_0931_fcec_95fd_830e_dbda_u128.to_be_bytes());
+
+    /// The sixteen bytes, in the order in which they are printed.
+    #[inline]
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The hash with these bytes, as [`Self::as_bytes`] gave them. Any bytes are a hash.
+    #[inline]
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+/// 32 lower-case hexadecimal digits.
+impl fmt::Display for TargetHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for TargetHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The hashes of a target and of all its parents, from the target up to everything: one to three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    hashes: [TargetHash; 3],
+    count: usize,
+}
+
+impl Lineage {
+    fn new(hashes: [TargetHash; 3], count: usize) -> Self {
+        Self { hashes, count }
+    }
+}
+
+impl Deref for Lineage {
+    type Target = [TargetHash];
+
+    #[inline]
+    fn deref(&self) -> &[TargetHash] {
+        self.hashes.get(..self.count).unwrap_or(&self.hashes)
+    }
+}
+
+/// The first part of every hash: the format's name, so that it can be changed once and never be mixed up.
+const FORMAT: &[u8] = b"larder-target-v1";
+
+/// Parts of this many bytes, lengths included, are hashed in one go from the stack. Names of ordinary length fit.
+const STACK_BYTES: usize = 256;
+
+/// XXH3-128 over the format's name and `parts`, each preceded by its length (`u32`, little-endian).
+fn hash_parts(parts: &[&[u8]]) -> TargetHash {
+    let mut buffer = [0_u8; STACK_BYTES];
+    let mut used = 0;
+    for part in std::iter::once(&FORMAT).chain(parts) {
+        let end = used + size_of::<u32>() + part.len();
+        let Some(slot) = buffer.get_mut(used..end) else {
+            return hash_long(parts);
+        };
+        let (length, bytes) = slot.split_at_mut(size_of::<u32>());
+        length.copy_from_slice(&part_length(part));
+        bytes.copy_from_slice(part);
+        used = end;
+    }
+    TargetHash(xxh3_128(buffer.get(..used).unwrap_or(&buffer)).to_be_bytes())
+}
+
+/// The same hash for parts that do not fit on the stack, fed piece by piece. No allocation either.
+#[cold]
+fn hash_long(parts: &[&[u8]]) -> TargetHash {
+    let mut hasher = Xxh3::new();
+    for part in std::iter::once(&FORMAT).chain(parts) {
+        hasher.update(&part_length(part));
+        hasher.update(part);
+    }
+    TargetHash(hasher.digest128().to_be_bytes())
+}
+
+fn part_length(part: &[u8]) -> [u8; 4] {
+    u32::try_from(part.len())
+        .expect("invariant: no part is longer than its limit, 4,096 bytes")
+        .to_le_bytes()
+}

@@ -1,0 +1,1 @@
+//! Unit tests of targets: hashes on both paths, and lineages.
