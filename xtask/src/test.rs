@@ -135,12 +135,17 @@ impl Suite {
             spoken(running),
             spoken(elapsed)
         ));
-        if passed + failed == 0 {
+        self.verdict()
+    }
+
+    /// Fails if a part did, if nothing ran, or if the suite has become too slow.
+    fn verdict(mut self) -> Result<(), Failure> {
+        if self.tally.passed + self.tally.failed == 0 {
             self.failed.push("no test ran".to_owned());
         }
-        if running > SUITE_MAX {
+        if self.tally.running > SUITE_MAX {
             self.failed
-                .push(format!("the suite may run {}", spoken(SUITE_MAX)));
+                .push(format!("the suite may run {} at most", spoken(SUITE_MAX)));
         }
         if self.failed.is_empty() {
             Ok(())
@@ -245,10 +250,20 @@ mod tests {
     }
 
     #[test]
-    fn a_suite_without_a_test_fails() {
+    fn a_suite_fails_that_runs_nothing_or_too_long() {
+        let suite = |passed, seconds| Suite {
+            tally: Tally {
+                passed,
+                running: Duration::from_secs(seconds),
+                ..Tally::default()
+            },
+            failed: Vec::new(),
+        };
+        assert!(suite(1, 600).verdict().is_ok(), "one test passed in time");
         assert!(
-            Suite::default().tell(Duration::ZERO).is_err(),
+            suite(0, 0).verdict().is_err(),
             "nothing ran, which proves nothing"
         );
+        assert!(suite(1, 601).verdict().is_err(), "it ran too long");
     }
 }
