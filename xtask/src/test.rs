@@ -97,6 +97,19 @@ pub(crate) fn model_suites(tree: &Tree) -> Vec<(&'static str, String, String)> {
     found
 }
 
+/// How many tests a run of `cargo test` started, over all its binaries.
+pub(crate) fn tests_run(output: &str) -> u64 {
+    let counts = output.lines().filter_map(|line| {
+        let count = line.trim().strip_prefix("running ")?;
+        count
+            .strip_suffix(" tests")
+            .or_else(|| count.strip_suffix(" test"))?
+            .parse::<u64>()
+            .ok()
+    });
+    counts.sum()
+}
+
 /// What is known of the parts that have run.
 #[derive(Default)]
 struct Suite {
@@ -203,6 +216,16 @@ fn seconds(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_are_counted_over_all_binaries() {
+        assert_eq!(
+            tests_run("\nrunning 1 test\ntest a ... ok\n\nrunning 12 tests\n"),
+            13
+        );
+        assert_eq!(tests_run("\nrunning 0 tests\n\ntest result: ok. 0 passed\n"), 0);
+        assert_eq!(tests_run("error: could not compile\nrunning wild\n"), 0);
+    }
 
     #[test]
     fn results_are_added_up() {
