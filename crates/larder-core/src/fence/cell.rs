@@ -90,6 +90,12 @@ impl Cell {
         }
     }
 
+    /// Under loom: fails if another thread's read of the stamp is not certainly before this. Else nothing.
+    fn assert_exclusive(&mut self) {
+        #[cfg(larder_loom)]
+        self.last.with_mut(|_| ());
+    }
+
     /// How many pins and children hold this cell, for statistics.
     pub(super) fn holders(&self) -> u32 {
         self.holders.load(Ordering::Relaxed)
@@ -224,11 +230,13 @@ impl CellInTable {
         let is_root = self.cell().above.is_none();
         if is_root {
             // SAFETY: made by `new_root` from a leaked `Box<Root>`; nobody holds it and the table has forgotten it.
-            drop(unsafe { Box::from_raw(self.0.cast::<Root>().as_ptr()) });
+            let mut root = unsafe { Box::from_raw(self.0.cast::<Root>().as_ptr()) };
+            root.cell.assert_exclusive();
             return None;
         }
         // SAFETY: made by `new_below` from a leaked `Box<Cell>`; nobody holds it and the table has forgotten it.
-        let cell = unsafe { Box::from_raw(self.0.as_ptr()) };
+        let mut cell = unsafe { Box::from_raw(self.0.as_ptr()) };
+        cell.assert_exclusive();
         cell.above
     }
 }

@@ -168,7 +168,8 @@ impl Shared {
     /// Moves the clock above `floor`, and stamps anew what this run has invalidated at or below it.
     pub(super) fn raise_floor(&self, floor: Stamp) {
         let floor = floor.min(Stamp::MAX);
-        let before = self.stamps.fetch_max(floor.get(), Ordering::Release);
+        // Relaxed: it publishes nothing, and as a read-modify-write it keeps what earlier stamps published.
+        let before = self.stamps.fetch_max(floor.get(), Ordering::Relaxed);
         let stamp = self.next_stamp();
         let mut again = Vec::new();
         let mut lost = false;

@@ -1,8 +1,9 @@
 //! Futures that resolve when a token has been applied. No runtime, no polling, no thread.
 //!
 //! A waiter is listed under the first source that it still waits for, by the highest position that it needs
-//! there, so that a publication looks only at those it could satisfy. It is listed before it looks a last time,
-//! and progress is published before the list is searched; so no wake-up is lost.
+//! there, so that a publication looks only at those it could satisfy. It sleeps only after it has found that
+//! requirement unsatisfied while it was listed under it, and progress is published before the list is searched;
+//! so no wake-up is lost.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -137,21 +138,16 @@ impl WhenApplied {
         self.shared.applied(&self.waiter.token, Some(&self.waiter.since))
     }
 
-    /// Lists this wait under the first requirement that is not satisfied.
-    fn enlist(&mut self) {
+    /// The source and position of the first requirement that is not satisfied.
+    fn unsatisfied(&self) -> Option<(u64, Position)> {
         let unsatisfied = self.waiter.token.requirements().iter().find(|requirement| {
             let lane = self.shared.lanes.find(requirement.source());
             lane.is_none_or(|lane| lane.judge(requirement, None) != Applied::Yes)
         });
-        let Some(requirement) = unsatisfied else { return };
-        let position = requirement.max_position();
-        let source = requirement.source().get();
-        if self
-            .place
-            .is_some_and(|(at_source, at, _)| (at_source, at) == (source, position))
-        {
-            return;
-        }
+        unsatisfied.map(|requirement| (requirement.source().get(), requirement.max_position()))
+    }
+
+    fn enlist(&mut self, (source, position): (u64, Position)) {
         let mut list = self.shared.waiters.list.lock();
         list.next += 1;
         let place = (source, position, list.next);
@@ -181,13 +177,25 @@ impl Future for WhenApplied {
         let waker = context.waker().clone();
         let old = self.waiter.waker.lock().replace(waker);
         drop(old);
-        self.enlist();
-        match self.applied() {
-            Applied::No => Poll::Pending,
-            decided => {
-                self.leave();
-                Poll::Ready(decided)
+        loop {
+            match self.applied() {
+                Applied::No => {}
+                decided => {
+                    self.leave();
+                    return Poll::Ready(decided);
+                }
             }
+            let Some(wanted) = self.unsatisfied() else {
+                continue;
+            };
+            // Listed there already, and it was still unsatisfied after that: whoever satisfies it finds us.
+            if self
+                .place
+                .is_some_and(|(source, position, _)| (source, position) == wanted)
+            {
+                return Poll::Pending;
+            }
+            self.enlist(wanted);
         }
     }
 }
