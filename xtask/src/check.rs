@@ -1,6 +1,8 @@
 //! `cargo xtask check [--only format|lint|tidy|bench|fuzz]`: format, lints and tidy, for daily work. It runs no test.
 
 use crate::shell::{self, Failure};
+use crate::test::{self, model_suites};
+use crate::tree::Tree;
 use crate::{tidy, tools};
 
 /// Checks format, lints and tidy, and ends at the first that finds fault; or the one thing that is asked for.
@@ -27,7 +29,7 @@ fn format() -> Result<(), Failure> {
     Ok(())
 }
 
-/// No lint has anything to say, on tests and examples neither.
+/// No lint has anything to say, on tests and examples neither, nor on what is empty without a model checker.
 fn lint() -> Result<(), Failure> {
     tools::component("clippy", "clippy")?;
     shell::run(&mut shell::cargo(&[
@@ -38,7 +40,14 @@ fn lint() -> Result<(), Failure> {
         "--",
         "-D",
         "warnings",
-    ]))
+    ]))?;
+    for (cfg, package, binary) in model_suites(&Tree::load()?) {
+        let mut command = shell::cargo(&["clippy", "-p", &package, "--lib", "--test", &binary, "--locked"]);
+        command.args(["--target-dir", &test::target_dir(cfg), "--", "-D", "warnings"]);
+        shell::with_cfg(&mut command, cfg);
+        shell::run(&mut command)?;
+    }
+    Ok(())
 }
 
 /// A workspace beside this one compiles, and no lint has anything to say.

@@ -64,7 +64,7 @@ fn workspace() -> Command {
 
 /// The tests of one binary under a model checker, with all that they print about schedules.
 pub(crate) fn model(cfg: &str, package: &str, binary: &str) -> Command {
-    let folder = format!("target/{}", cfg.trim_start_matches("larder_"));
+    let folder = target_dir(cfg);
     let mut command = shell::cargo(&[
         "test",
         "-p",
@@ -78,6 +78,11 @@ pub(crate) fn model(cfg: &str, package: &str, binary: &str) -> Command {
     command.args(["--", "--nocapture"]);
     with_cfg(&mut command, cfg);
     command
+}
+
+/// Where the build output under a model checker lies, from the root: beside the usual one, so that neither throws the other away.
+pub(crate) fn target_dir(cfg: &str) -> String {
+    format!("target/{}", cfg.trim_start_matches("larder_"))
 }
 
 /// The test binaries that are empty unless built for a model checker: their `main.rs` says `#![cfg(…)]`.
