@@ -162,6 +162,7 @@ impl Simulation {
                 .get_envs()
                 .filter_map(|(name, value)| Some((name, value?))),
         );
+        say(&format!("{}: building its tests", self.name));
         let messages = output_of(&mut build);
         let messages =
             messages.ok_or_else(|| Failure::new(format!("the tests of {} do not build", self.name)))?;
