@@ -250,7 +250,7 @@ impl LaneShared {
 
     /// Whether points of this epoch are what the lane's bounds are measured in.
     pub(super) fn is_in_epoch_of(&self, as_of: AsOf) -> bool {
-        self.state.lock().progress.epoch() == Some(as_of.epoch())
+        self.state.lock().progress.epoch_of_bounds() == Some(as_of.epoch())
     }
 }
 
@@ -291,8 +291,8 @@ impl Lane {
     /// O(ring): for the start of a follower and for gaps.
     pub fn begin(&self, head: &Head) {
         let shared = self.fence.shared();
-        // Until the lane is in the epoch, loads from copies are refused; until the shards are, they are refused
-        // by what the shards still hold.
+        // In between, shards measure in different epochs: loads from copies are refused.
+        self.lane.state.lock().progress.prepare();
         shared.each_shard(|shard| shard.rebase(self.lane.index, head.as_of.point()));
         self.lane.state.lock().progress.begin(head);
         shared.wake_all(self.lane.source);
