@@ -1,6 +1,7 @@
 //! Hashes on both ways through the code, from the stack and piece by piece.
 
-use super::*;
+use super::TargetHash;
+use super::hash::{hash_long, hash_parts};
 
 /// Contract: O3
 #[test]
