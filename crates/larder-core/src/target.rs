@@ -13,7 +13,7 @@ mod text;
 use crate::name::{
     CollectionName, DependencyName, EntityName, IntoName, Key, Namespace, Tag, TargetError, ToKey,
 };
-use hash::hash_parts;
+use hash::{Head, hash_parts};
 pub use hash::{Lineage, TargetHash};
 pub(crate) use text::write_escaped;
 
@@ -242,22 +242,24 @@ impl Target {
     /// The 128-bit hash, stable for good. O(bytes), without allocation.
     #[must_use]
     pub fn hash(&self) -> TargetHash {
-        let kind = self.kind().as_bytes();
         match self {
-            Self::Key { namespace, key } => hash_parts(&[kind, namespace.as_bytes(), key.as_bytes()]),
-            Self::Tag { namespace, tag } => hash_parts(&[kind, namespace.as_bytes(), tag.as_bytes()]),
+            Self::Key { namespace, key } => hash_parts(Head::KEY, [namespace.as_bytes(), key.as_bytes()]),
+            Self::Tag { namespace, tag } => hash_parts(Head::TAG, [namespace.as_bytes(), tag.as_bytes()]),
             Self::Dependency { namespace, name } => {
-                hash_parts(&[kind, namespace.as_bytes(), name.as_bytes()])
+                hash_parts(Head::DEPENDENCY, [namespace.as_bytes(), name.as_bytes()])
             }
-            Self::Entity { entity, id } => hash_parts(&[kind, entity.as_bytes(), id.as_bytes()]),
-            Self::Collection { name } => hash_parts(&[kind, name.as_bytes()]),
-            Self::Namespace { namespace } => hash_parts(&[kind, namespace.as_bytes()]),
+            Self::Entity { entity, id } => hash_parts(Head::ENTITY, [entity.as_bytes(), id.as_bytes()]),
+            Self::Collection { name } => hash_parts(Head::COLLECTION, [name.as_bytes()]),
+            Self::Namespace { namespace } => hash_parts(Head::NAMESPACE, [namespace.as_bytes()]),
             Self::Everything => TargetHash::EVERYTHING,
             Self::Private {
                 code,
                 namespace,
                 name,
-            } => hash_parts(&[kind, &[code.get()], namespace.as_bytes(), name.as_bytes()]),
+            } => hash_parts(
+                Head::PRIVATE,
+                [&[code.get()], namespace.as_bytes(), name.as_bytes()],
+            ),
         }
     }
 
@@ -288,10 +290,10 @@ impl Target {
             | Self::Tag { namespace, .. }
             | Self::Dependency { namespace, .. }
             | Self::Private { namespace, .. } => {
-                Lineage::under(hash_parts(&[b"namespace", namespace.as_bytes()]), own)
+                Lineage::under(hash_parts(Head::NAMESPACE, [namespace.as_bytes()]), own)
             }
             Self::Entity { entity, .. } => {
-                Lineage::under(hash_parts(&[b"collection", entity.as_bytes()]), own)
+                Lineage::under(hash_parts(Head::COLLECTION, [entity.as_bytes()]), own)
             }
             Self::Collection { .. } | Self::Namespace { .. } => Lineage::under_everything(own),
             Self::Everything => Lineage::EVERYTHING,

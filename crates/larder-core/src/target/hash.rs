@@ -84,34 +84,51 @@ impl Deref for Lineage {
     }
 }
 
-/// The first part of every hash: the format's name, so that it can be changed once and never be mixed up.
-const FORMAT: &[u8] = b"larder-target-v1";
+/// What the hash of every target of a kind begins with: the format's name and the kind's word, each preceded by its
+/// length. It is written once here, so that hashing copies it as a whole.
+#[derive(Clone, Copy)]
+pub(super) struct Head(&'static [u8]);
 
-/// Parts of this many bytes, lengths included, are hashed in one go from the stack. Names of ordinary length fit.
+impl Head {
+    pub(super) const KEY: Self = Self(b"\x10\0\0\0larder-target-v1\x03\0\0\0key");
+    pub(super) const TAG: Self = Self(b"\x10\0\0\0larder-target-v1\x03\0\0\0tag");
+    pub(super) const DEPENDENCY: Self = Self(b"\x10\0\0\0larder-target-v1\x0a\0\0\0dependency");
+    pub(super) const ENTITY: Self = Self(b"\x10\0\0\0larder-target-v1\x06\0\0\0entity");
+    pub(super) const COLLECTION: Self = Self(b"\x10\0\0\0larder-target-v1\x0a\0\0\0collection");
+    pub(super) const NAMESPACE: Self = Self(b"\x10\0\0\0larder-target-v1\x09\0\0\0namespace");
+    pub(super) const PRIVATE: Self = Self(b"\x10\0\0\0larder-target-v1\x07\0\0\0private");
+}
+
+/// What is hashed in one go from the stack, in bytes with all lengths. Names of ordinary length fit.
 const STACK_BYTES: usize = 256;
 
-/// XXH3-128 over the format's name and `parts`, each preceded by its length (`u32`, little-endian).
-pub(super) fn hash_parts(parts: &[&[u8]]) -> TargetHash {
+/// XXH3-128 over the head and `parts`, each preceded by its length (`u32`, little-endian).
+#[inline]
+pub(super) fn hash_parts<const N: usize>(head: Head, parts: [&[u8]; N]) -> TargetHash {
     let mut buffer = [0_u8; STACK_BYTES];
-    let mut used = 0;
-    for part in std::iter::once(&FORMAT).chain(parts) {
-        let end = used + size_of::<u32>() + part.len();
-        let Some(slot) = buffer.get_mut(used..end) else {
-            return hash_long(parts);
+    let (start, mut rest) = buffer.split_at_mut(head.0.len());
+    start.copy_from_slice(head.0);
+    for part in parts {
+        let Some((length, after)) = rest.split_first_chunk_mut() else {
+            return hash_long(head, &parts);
         };
-        let (length, bytes) = slot.split_at_mut(size_of::<u32>());
-        length.copy_from_slice(&part_length(part));
+        let Some((bytes, after)) = after.split_at_mut_checked(part.len()) else {
+            return hash_long(head, &parts);
+        };
+        *length = part_length(part);
         bytes.copy_from_slice(part);
-        used = end;
+        rest = after;
     }
+    let used = STACK_BYTES - rest.len();
     TargetHash(xxh3_128(buffer.get(..used).unwrap_or(&buffer)).to_be_bytes())
 }
 
 /// The same hash for parts that do not fit on the stack, fed piece by piece. No allocation either.
 #[cold]
-pub(super) fn hash_long(parts: &[&[u8]]) -> TargetHash {
+pub(super) fn hash_long(head: Head, parts: &[&[u8]]) -> TargetHash {
     let mut hasher = Xxh3::new();
-    for part in std::iter::once(&FORMAT).chain(parts) {
+    hasher.update(head.0);
+    for part in parts {
         hasher.update(&part_length(part));
         hasher.update(part);
     }

@@ -123,7 +123,7 @@ fn is_satisfied_by_sets(sets: &Sets, (cursors, known): &(Vec<Cursor>, BTreeSet<u
 }
 
 proptest! {
-    #![proptest_config(runs(2_000))]
+    #![proptest_config(runs(500))]
 
     /// Contract: O60, O61
     #[test]
