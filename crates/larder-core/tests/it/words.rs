@@ -2,6 +2,8 @@
 //!
 //! What is compared with is written from the contract and from `docs/formats/outbox.md`, not from the code.
 
+// Every limit at its bounds.
+mod limits;
 // Names, keys and ids.
 mod names;
 // Targets: hashes, text, parents.
