@@ -17,6 +17,17 @@ mod timestamp;
 mod token;
 mod varint;
 
+// The seams.
+mod clock;
+mod codec;
+mod entropy;
+mod settled;
+mod source;
+mod storage;
+
+// The judge of freshness.
+mod fence;
+
 pub use as_of::AsOf;
 pub use cursor::{Cursor, CursorError};
 pub use invalidations::{Invalidation, Invalidations, Origin, Reason};
@@ -27,3 +38,30 @@ pub use position::{Epoch, Position, PositionError, SourceId};
 pub use target::{Lineage, PrivateCode, Target, TargetHash};
 pub use timestamp::Timestamp;
 pub use token::{Requirement, Token, TokenError};
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+pub use clock::SystemClock;
+pub use clock::{Clock, Moment};
+pub use codec::{
+    Decoded, FRAME_HEADER_BYTES, FileHeader, FileHeaderError, FrameError, FrameFormat, FrameHeader,
+    FrameReader, Scanned, StoreId,
+};
+pub use entropy::Entropy;
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+pub use entropy::SystemEntropy;
+pub use settled::{Settled, Settler};
+pub use source::{
+    Batch, BoxFuture, CursorHome, Delivered, Head, SaveError, Sink, SinkError, Source, SourceError,
+};
+#[cfg(unix)]
+pub use storage::FileStorage;
+pub use storage::{
+    DirectoryEntry, EntryKind, Storage, StorageError, StorageFile, StorageLock, StorageOperation,
+};
+
+pub use fence::{
+    Applied, Cause, Certainty, CommitSeen, DropHook, Explained, Explanation, Fence, FenceBuilder, FenceError,
+    FenceStats, Fenced, Invalidated, InvalidationsByKind, Journal, Journaled, Lane, LaneState, Last,
+    Optional, OwnCommit, Pin, PinError, Raised, Registration, Round, Run, Stamp, StampRuns, TooOld,
+    WhenApplied,
+};

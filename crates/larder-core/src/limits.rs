@@ -60,6 +60,12 @@ pub const PIN_TARGETS_MAX: usize = 1_024;
 pub const LANES_MAX: usize = 8;
 /// Most sinks of a fence.
 pub const SINKS_MAX: usize = 1_024;
+/// The most targets that a fence keeps for own commits whose bound is not known; the oldest are forgotten beyond.
+pub const OWN_TARGETS_MAX: usize = 1 << 18;
+/// The most single commits above a lane's cursor that are known to be applied; the lowest are forgotten beyond.
+pub const PUBLISHED_SINGLES_MAX: usize = 65_536;
+/// How many cursors a lane remembers with points that include them, to compare copies with tokens.
+pub const REACHED_MAX: usize = 32;
 /// Most waiters for tokens that a fence holds at once.
 pub const WAITERS: Limit = Limit::new("waiters_max", 65_536, 1, 1 << 20);
 

@@ -1,0 +1,172 @@
+//! [`Clock`], the only reader of time, and [`SystemClock`], the real one.
+//!
+//! Always true: [`Clock::monotonic`] never goes back, and counts the time for which the machine was suspended where
+//! the platform has a clock that does, so that a node that slept knows it before its first answer. Wall time may
+//! jump either way and decides nothing about freshness or order.
+//!
+//! A clock tells the time; it does not wait. Timers and sleeps belong to whoever has a runtime.
+
+use std::fmt;
+use std::ops::Add;
+use std::time::Duration;
+
+use crate::Timestamp;
+
+/// Reads time. Parts are given one, as `Arc<dyn Clock>`, and read time from nothing else.
+///
+/// Whoever implements it owes: `monotonic` never returns less than it returned before, on any thread, where one
+/// call happened before the other; `coarse` never returns more than a `monotonic` that begins after it, lags it by at
+/// most ten milliseconds, and never goes back either. Calls are cheap, take no lock that user code can hold, and do
+/// not fail.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// Now, on the clock that never goes back.
+    fn monotonic(&self) -> Moment;
+
+    /// About now, at most ten milliseconds late, for a reader to whom cost matters more. By default the same as
+    /// [`Clock::monotonic`].
+    fn coarse(&self) -> Moment {
+        self.monotonic()
+    }
+
+    /// Now, as people say it. It jumps when somebody sets the clock.
+    fn wall(&self) -> Timestamp;
+}
+
+/// A point of monotonic time: nanoseconds since the origin of the clock that gave it.
+///
+/// Moments of one clock can be compared; across clocks, and across restarts of a machine, they mean nothing.
+/// Sums and differences stay at the ends of the range (584 years) and never wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The clock's origin.
+    pub const ORIGIN: Self = Self(0);
+    /// The end of time: a deadline that is never reached.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The moment that many nanoseconds after the clock's origin.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the clock's origin.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` until this moment; zero if `earlier` is not earlier.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This much earlier, at least [`Moment::ORIGIN`].
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(saturating_nanos(duration)))
+    }
+}
+
+/// This much later, at most [`Moment::MAX`].
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(saturating_nanos(duration)))
+    }
+}
+
+/// The machine's clock.
+///
+/// Monotonic time is `CLOCK_BOOTTIME` on Linux and Android, which counts suspended time and has its origin at boot, and
+/// `CLOCK_MONOTONIC` on Apple's systems, which counts it there; elsewhere it is [`std::time::Instant`] from the first
+/// reading in this process on, which on some platforms stands still while the machine is suspended. `coarse` is the
+/// same clock: Linux has no coarse clock that counts suspended time, and moments of two clocks must not mix.
+///
+/// All values of this type in a process are the same clock. It does not exist on `wasm32-unknown-unknown`, which has
+/// no clock of its own; a host there brings its own [`Clock`].
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SystemClock;
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+impl SystemClock {
+    /// The machine's clock.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+impl Clock for SystemClock {
+    #[inline]
+    fn monotonic(&self) -> Moment {
+        system::monotonic()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the system's wall clock"
+    )]
+    fn wall(&self) -> Timestamp {
+        use std::time::SystemTime;
+        match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => Timestamp::UNIX_EPOCH.saturating_add(after),
+            Err(before) => Timestamp::UNIX_EPOCH.saturating_sub(before.duration()),
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+mod system {
+    use super::Moment;
+    use rustix::time::ClockId;
+
+    #[cfg(not(target_vendor = "apple"))]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(target_vendor = "apple")]
+    const CLOCK: ClockId = ClockId::Monotonic;
+
+    const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+    #[inline]
+    pub(super) fn monotonic() -> Moment {
+        let now = rustix::time::clock_gettime(CLOCK);
+        // Both fields are non-negative for these clocks; a negative one would be a kernel's bug and reads as zero.
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+        Moment::from_nanos(seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos))
+    }
+}
+
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    all(target_family = "wasm", target_os = "unknown")
+)))]
+mod system {
+    use super::Moment;
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the system's clock"
+    )]
+    pub(super) fn monotonic() -> Moment {
+        let now = Instant::now();
+        Moment::ORIGIN + now.saturating_duration_since(*ORIGIN.get_or_init(|| now))
+    }
+}
+
+fn saturating_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

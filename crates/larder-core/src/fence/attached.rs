@@ -1,0 +1,60 @@
+//! What hears of every invalidation: journals, and the drop hooks of parts that keep no cell for their entries.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::journal::{Journal, Raised};
+use crate::sync::Arc;
+use crate::target::Target;
+
+/// Removes what is resident under an invalidated target, for a part that keeps no cell for each entry.
+///
+/// `invalidate` calls it after the cells are raised and before it returns, with no lock of the fence held. The
+/// part decides under its own lock, the one under which its fills decide too (pin still fresh, then publish):
+/// then a fill either sees its pin dead, or is there to be removed.
+pub trait DropHook: Send + Sync {
+    /// Everything resident that depends on `target` must be unreadable when this returns. A parent target
+    /// (a collection, a namespace, everything) covers all its children.
+    fn invalidated(&self, target: &Target);
+}
+
+/// The journals and hooks of a fence at one moment. Each shard has a copy of its own.
+#[derive(Clone, Default)]
+pub(super) struct Attached {
+    pub(super) journals: Vec<(u64, Arc<dyn Journal>)>,
+    pub(super) hooks: Vec<(u64, Arc<dyn DropHook>)>,
+}
+
+impl Attached {
+    pub(super) fn is_empty(&self) -> bool {
+        self.journals.is_empty() && self.hooks.is_empty()
+    }
+
+    /// Tells everyone of an invalidation. Called with no lock held.
+    ///
+    /// A panic in one keeps none of the others from hearing; the first goes on to the caller afterwards,
+    /// since what its hook should have removed may still be there.
+    pub(super) fn tell(&self, target: &Target, raised: Raised) {
+        let mut panicked = None;
+        for (_, journal) in &self.journals {
+            let told = catch_unwind(AssertUnwindSafe(|| journal.raised(&[raised])));
+            panicked = panicked.or(told.err());
+        }
+        for (_, hook) in &self.hooks {
+            let told = catch_unwind(AssertUnwindSafe(|| hook.invalidated(target)));
+            panicked = panicked.or(told.err());
+        }
+        if let Some(panic) = panicked {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl fmt::Debug for Attached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attached")
+            .field("journals", &self.journals.len())
+            .field("hooks", &self.hooks.len())
+            .finish()
+    }
+}

@@ -1,0 +1,522 @@
+//! Lanes: what the fence knows of each source that a follower brings to it.
+//!
+//! A lane has an epoch, the progress made in it, a lease that says until when this node may believe that it has
+//! heard everything, and a state. The follower feeds it; readers only ask. What is always true: progress is
+//! published after the invalidations it vouches for are raised, and never goes back within an epoch.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use super::Fence;
+use super::cause::{Cause, LaneIndex};
+use super::error::FenceError;
+use super::progress::{Applied, Progress};
+use super::stamp::Stamp;
+use crate::as_of::AsOf;
+use crate::clock::Moment;
+use crate::cursor::Cursor;
+use crate::invalidations::{Invalidation, Origin, Reason};
+use crate::limits::LANES_MAX;
+use crate::position::{Epoch, Position, SourceId};
+use crate::source::Head;
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::target::Target;
+use crate::token::{Requirement, Token};
+
+/// What a lane's follower last found out about its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LaneState {
+    /// Not caught up since the start: what an earlier run left must read as absent.
+    Starting,
+    /// Caught up, and the lease is valid. The only state that is sure.
+    Live,
+    /// The lease is over, the source answers, and rows are left.
+    Lagging,
+    /// The lease is over and the source does not answer.
+    Suspect,
+    /// A gap was found and the flush that closes it is not done.
+    Gap,
+}
+
+/// Whether this node may believe that it has heard of every invalidation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// Every lane that counts is live.
+    Sure,
+    /// A lane is not.
+    Unsure {
+        /// Since when: the end of its lease, or when it began if it never had one.
+        since: Moment,
+        /// What is the matter with it.
+        state: LaneState,
+    },
+}
+
+/// All lanes of a fence.
+pub(super) struct Lanes {
+    list: Mutex<Vec<Arc<LaneShared>>>,
+    /// The source of each lane, readable without the lock.
+    sources: [OnceLock<SourceId>; LANES_MAX],
+    /// Until when every lane that counts is sure, in nanoseconds of the clock; the greatest number if none counts.
+    sure_until: AtomicU64,
+}
+
+pub(super) struct LaneShared {
+    pub(super) index: LaneIndex,
+    pub(super) source: SourceId,
+    state: Mutex<Inner>,
+}
+
+struct Inner {
+    progress: Progress,
+    /// The follower's word; `Live` here means "live while the lease lasts, else lagging".
+    phase: LaneState,
+    lease_until: Moment,
+    since: Moment,
+    optional: bool,
+    /// A follower holds the lane.
+    taken: bool,
+    origin: Option<Origin>,
+}
+
+/// One source as its follower feeds it to a fence. Dropped, the lane stays as it is and its lease runs out.
+pub struct Lane {
+    fence: Fence,
+    lane: Arc<LaneShared>,
+}
+
+/// Marks the moment before a source is asked, for what its answer may vouch for.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "give it to `caught_up` if the answer leaves nothing over"]
+pub struct Round {
+    number: u64,
+    began: Stamp,
+}
+
+/// A commit of this node whose invalidations are raised. Publish it after the sinks have been called.
+#[must_use = "waiters see the commit only once it is published"]
+pub struct OwnCommit<'a> {
+    lane: &'a Lane,
+    epoch: Epoch,
+    position: Position,
+    bound: Option<u64>,
+    targets: Vec<Target>,
+}
+
+impl Lanes {
+    pub(super) fn new() -> Lanes {
+        Lanes {
+            list: Mutex::new(Vec::new()),
+            sources: [const { OnceLock::new() }; LANES_MAX],
+            sure_until: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    pub(super) fn source(&self, lane: LaneIndex) -> Option<SourceId> {
+        self.sources.get(lane.index())?.get().copied()
+    }
+
+    pub(super) fn find(&self, source: SourceId) -> Option<Arc<LaneShared>> {
+        self.list
+            .lock()
+            .iter()
+            .find(|lane| lane.source == source)
+            .cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<LaneShared>> {
+        self.list.lock().clone()
+    }
+
+    /// The lane of `source`, made if need be, and whether it was. Fails while a follower holds it.
+    fn take(&self, source: SourceId, now: Moment) -> Result<(Arc<LaneShared>, bool), FenceError> {
+        let mut list = self.list.lock();
+        if let Some(lane) = list.iter().find(|lane| lane.source == source) {
+            let mut inner = lane.state.lock();
+            if inner.taken {
+                return Err(FenceError::AlreadyFollowing { source_id: source });
+            }
+            inner.taken = true;
+            inner.phase = LaneState::Starting;
+            inner.since = now;
+            drop(inner);
+            return Ok((Arc::clone(lane), false));
+        }
+        let index = list.len();
+        let Some(slot) = self.sources.get(index) else {
+            return Err(FenceError::TooManyLanes { max: LANES_MAX });
+        };
+        slot.set(source)
+            .expect("invariant: lanes are made one after another under the lock");
+        let index = LaneIndex(u8::try_from(index).expect("invariant: at most 8 lanes"));
+        let lane = Arc::new(LaneShared {
+            index,
+            source,
+            state: Mutex::new(Inner::starting(now)),
+        });
+        list.push(Arc::clone(&lane));
+        Ok((lane, true))
+    }
+
+    /// Works out anew until when every lane that counts is sure.
+    fn refresh_certainty(&self) {
+        let list = self.list.lock();
+        let until = list.iter().map(|lane| lane.state.lock().sure_until());
+        let until = until.min().unwrap_or(Moment::MAX);
+        // Stored under the lock of the list, so that an older answer never overwrites a newer one.
+        self.sure_until.store(until.as_nanos(), Ordering::Release);
+    }
+
+    /// One atomic load, and one reading of the clock if there is a lane that counts.
+    pub(super) fn certainty(&self, now: impl Fn() -> Moment) -> Certainty {
+        let until = self.sure_until.load(Ordering::Acquire);
+        if until == u64::MAX {
+            return Certainty::Sure;
+        }
+        let now = now();
+        if now < Moment::from_nanos(until) {
+            return Certainty::Sure;
+        }
+        let list = self.list.lock();
+        let unsure = list.iter().filter_map(|lane| lane.state.lock().unsure(now));
+        unsure
+            .min_by_key(|(since, _)| *since)
+            .map_or(Certainty::Sure, |(since, state)| Certainty::Unsure {
+                since,
+                state,
+            })
+    }
+}
+
+impl Inner {
+    fn starting(now: Moment) -> Inner {
+        Inner {
+            progress: Progress::default(),
+            phase: LaneState::Starting,
+            lease_until: Moment::from_nanos(0),
+            since: now,
+            optional: false,
+            taken: true,
+            origin: None,
+        }
+    }
+
+    fn state(&self, now: Moment) -> LaneState {
+        match self.phase {
+            LaneState::Starting | LaneState::Gap => self.phase,
+            _ if now < self.lease_until => LaneState::Live,
+            LaneState::Suspect => LaneState::Suspect,
+            _ => LaneState::Lagging,
+        }
+    }
+
+    fn sure_until(&self) -> Moment {
+        match self.phase {
+            _ if self.optional => Moment::MAX,
+            LaneState::Starting | LaneState::Gap => Moment::from_nanos(0),
+            _ => self.lease_until,
+        }
+    }
+
+    fn unsure(&self, now: Moment) -> Option<(Moment, LaneState)> {
+        let state = self.state(now);
+        let counts = !self.optional && state != LaneState::Live;
+        counts.then_some(match state {
+            LaneState::Starting | LaneState::Gap => (self.since, state),
+            _ => (self.lease_until, state),
+        })
+    }
+}
+
+impl LaneShared {
+    pub(super) fn judge(&self, requirement: &Requirement, waiting_since: Option<u64>) -> Applied {
+        self.state.lock().progress.judge(requirement, waiting_since)
+    }
+
+    pub(super) fn reaches(&self, requirement: &Requirement, as_of: AsOf) -> bool {
+        requirement.source() == self.source
+            && as_of.source() == self.source
+            && self.state.lock().progress.reaches(requirement, as_of)
+    }
+
+    pub(super) fn rounds(&self) -> u64 {
+        self.state.lock().progress.rounds()
+    }
+
+    pub(super) fn cursor(&self) -> Option<Cursor> {
+        self.state.lock().progress.cursor().cloned()
+    }
+
+    /// Whether points of this epoch are what the lane's bounds are measured in.
+    pub(super) fn is_in_epoch_of(&self, as_of: AsOf) -> bool {
+        self.state.lock().progress.epoch_of_bounds() == Some(as_of.epoch())
+    }
+}
+
+impl Lane {
+    /// The lane of `source`, new or left by a follower that is gone.
+    pub(super) fn take(fence: &Fence, source: SourceId) -> Result<Lane, FenceError> {
+        let (lane, is_new) = fence.shared().lanes.take(source, fence.shared().time())?;
+        if is_new {
+            fence.shared().each_shard(|shard| shard.begin_unknown(lane.index));
+        }
+        fence.shared().lanes.refresh_certainty();
+        Ok(Lane {
+            fence: fence.clone(),
+            lane,
+        })
+    }
+
+    /// The source that this lane stands for.
+    pub fn source(&self) -> SourceId {
+        self.lane.source
+    }
+
+    /// Reads do not become unsure because of this lane.
+    pub fn set_optional(&self, optional: Optional) {
+        self.lane.state.lock().optional = matches!(optional, Optional::Yes);
+        self.fence.shared().lanes.refresh_certainty();
+    }
+
+    /// How many own commits are remembered at most; zero has each of them applied a second time.
+    pub fn set_own_commits(&self, limit: usize) {
+        self.lane.state.lock().progress.own.set_limit(limit);
+    }
+
+    /// Takes up the epoch in which the source stands. Bounds count from this head on. In a new epoch nothing
+    /// that was applied before counts; what it invalidated is gone from this node once [`Lane::flushed`] says
+    /// so, or once the follower has caught up from a cursor that the source carried over.
+    ///
+    /// O(ring): for the start of a follower and for gaps.
+    pub fn begin(&self, head: &Head) {
+        let shared = self.fence.shared();
+        // In between, shards measure in different epochs: loads from copies are refused.
+        self.lane.state.lock().progress.prepare();
+        shared.each_shard(|shard| shard.rebase(self.lane.index, head.as_of.point()));
+        self.lane.state.lock().progress.begin(head);
+        shared.wake_all(self.lane.source);
+    }
+
+    /// Everything that the follower feeds has been flushed since [`Lane::begin`].
+    pub fn flushed(&self) {
+        self.lane.state.lock().progress.flushed();
+        self.fence.shared().wake_all(self.lane.source);
+    }
+
+    /// What the follower found out. `Live` means live for as long as the lease lasts.
+    pub fn set_state(&self, state: LaneState) {
+        let now = self.fence.shared().time();
+        let mut inner = self.lane.state.lock();
+        if inner.phase != state {
+            inner.phase = state;
+            inner.since = now;
+        }
+        drop(inner);
+        self.fence.shared().lanes.refresh_certainty();
+    }
+
+    /// The cause of an invalidation by a commit of this source. `bound` is a point that certainly includes the
+    /// commit; without one, a load from a copy is refused until it is settled.
+    pub fn cause(&self, position: Position, bound: Option<AsOf>, reason: Reason) -> Cause {
+        Cause::of_commit(self.lane.index, position, self.point(bound), reason)
+    }
+
+    /// The point of a bound, if it is one of this source in the lane's epoch; others cannot be compared.
+    fn point(&self, bound: Option<AsOf>) -> Option<u64> {
+        let bound = bound.filter(|bound| bound.source() == self.lane.source)?;
+        self.lane.is_in_epoch_of(bound).then(|| bound.point())
+    }
+
+    /// Rows of this process carry this origin. Needed before [`Lane::own_commit`].
+    pub fn set_origin(&self, origin: Origin) {
+        self.lane.state.lock().origin = Some(origin);
+    }
+
+    /// Applies a commit that this node has just made: raises the fence for all its targets. The caller then
+    /// calls the sinks, and then publishes it.
+    pub fn own_commit(
+        &self,
+        epoch: Epoch,
+        position: Position,
+        bound: Option<AsOf>,
+        reason: &Reason,
+        targets: Vec<Target>,
+    ) -> OwnCommit<'_> {
+        for target in &targets {
+            self.fence
+                .invalidate(target, self.cause(position, bound, reason.clone()));
+        }
+        OwnCommit {
+            lane: self,
+            epoch,
+            position,
+            bound: self.point(bound),
+            targets,
+        }
+    }
+
+    /// Raises the fence for rows that the source delivered; `bound` certainly includes their commits.
+    ///
+    /// A commit of this node that was applied when it committed is not applied a second time: its entries would
+    /// end twice. Its bound is filled in instead.
+    pub fn raise(&self, rows: &[Invalidation], bound: AsOf) {
+        for row in rows {
+            if self.was_applied_here(row) {
+                self.settle(row.position(), bound);
+            } else {
+                let cause = self.cause(row.position(), Some(bound), row.reason().clone());
+                self.fence.invalidate(row.target(), cause);
+            }
+        }
+    }
+
+    fn was_applied_here(&self, row: &Invalidation) -> bool {
+        let inner = self.lane.state.lock();
+        inner.origin.is_some()
+            && row.origin() == inner.origin.as_ref()
+            && inner.progress.own.contains(row.position())
+    }
+
+    /// Fills in the bound of a commit that was applied before its bound was known.
+    pub fn settle(&self, position: Position, bound: AsOf) {
+        let Some(point) = self.point(Some(bound)) else {
+            return;
+        };
+        let targets = self.lane.state.lock().progress.own.settle(position, point);
+        for hash in targets {
+            self.fence
+                .shared()
+                .shard(hash)
+                .settle(hash, self.lane.index, position, point);
+        }
+    }
+
+    /// Marks the moment before the source is asked.
+    pub fn round(&self) -> Round {
+        let number = self.lane.state.lock().progress.begin_round();
+        Round {
+            number,
+            began: self.fence.shared().now(),
+        }
+    }
+
+    /// `cursor` is applied, and so are the single commits above it: the fence was raised for all of them.
+    /// Wakes whoever waited for that. An older cursor changes nothing.
+    pub fn publish(&self, cursor: &Cursor, singles: &[Position]) {
+        let highest = self.lane.state.lock().progress.publish(cursor, singles);
+        if let Some(highest) = highest {
+            self.fence.shared().wake_up_to(self.lane.source, highest);
+        }
+    }
+
+    /// The answer to `round` left nothing over, its rows are raised and its cursor is published; it showed
+    /// everything up to `as_of`.
+    pub fn caught_up(&self, round: Round, as_of: AsOf) {
+        let mut inner = self.lane.state.lock();
+        inner.progress.reached(as_of);
+        let end = inner.progress.caught_up(round.number);
+        if matches!(
+            inner.phase,
+            LaneState::Starting | LaneState::Lagging | LaneState::Suspect
+        ) {
+            inner.phase = LaneState::Live;
+        }
+        drop(inner);
+        let shared = self.fence.shared();
+        if let Some(point) = self.point(Some(as_of)) {
+            shared.each_shard(|shard| shard.settle_left(self.lane.index, round.began, point));
+        }
+        shared.lanes.refresh_certainty();
+        if let Some(end) = end {
+            shared.wake_from(self.lane.source, end);
+        }
+    }
+
+    /// This node may believe until `until` that it has heard everything: the freshness bound after the moment
+    /// at which a request that caught up was sent. Never shortens.
+    pub fn lease(&self, until: Moment) {
+        let mut inner = self.lane.state.lock();
+        inner.lease_until = inner.lease_until.max(until);
+        drop(inner);
+        self.fence.shared().lanes.refresh_certainty();
+    }
+
+    /// The server recovered from a crash: single commits above the cursor, and own ones, may not exist any more.
+    pub fn forget_unconfirmed(&self) {
+        self.lane.state.lock().progress.forget_unconfirmed();
+    }
+
+    /// Whether a copy of the source that has come to `as_of` certainly includes all that `token` asks for.
+    /// Where that cannot be told, no.
+    pub fn reaches(&self, token: &Token, as_of: AsOf) -> bool {
+        !token.is_origin_only()
+            && token
+                .requirements()
+                .iter()
+                .all(|requirement| self.lane.reaches(requirement, as_of))
+    }
+
+    /// The state now.
+    pub fn state(&self) -> LaneState {
+        self.lane.state.lock().state(self.fence.shared().time())
+    }
+
+    /// How far the source has been applied.
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.lane.cursor()
+    }
+}
+
+/// Whether reads may do without a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optional {
+    /// An unsure lane makes reads unsure.
+    No,
+    /// It does not.
+    Yes,
+}
+
+impl OwnCommit<'_> {
+    /// The targets that were raised, for the sinks.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// From now on this node counts the commit as applied; wakes whoever waited for that.
+    pub fn publish(self) {
+        let hashes = self.targets.iter().map(Target::hash).collect();
+        let lane = &self.lane.lane;
+        lane.state
+            .lock()
+            .progress
+            .own_commit(self.epoch, self.position, self.bound, hashes);
+        self.lane
+            .fence
+            .shared()
+            .wake_up_to(lane.source, self.position.next());
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.lane.state.lock().taken = false;
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane")
+            .field("source", &self.lane.source)
+            .field("state", &self.state())
+            .finish()
+    }
+}
+
+impl fmt::Debug for OwnCommit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnCommit")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}

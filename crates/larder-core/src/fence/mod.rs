@@ -1,0 +1,301 @@
+//! The fence: the only judge of whether a cached value may still be believed.
+//!
+//! Before a load begins, its targets are *pinned*; the entry keeps the [`Pin`] and asks it at every read. An
+//! invalidation raises the *cell* of its target, which every pin on the target or on a child of it holds. So a
+//! value that was loaded before an invalidation and stored after it is dead on arrival, however late the store
+//! and whatever the part that stores it does: there is no window to close.
+//!
+//! What is always true:
+//!
+//! - When [`Fence::invalidate`] has returned, no pin on the target or on a child of it that was taken before is
+//!   ever fresh again.
+//! - A pin taken after it returned is fresh until the next one.
+//! - Invalidating costs O(1), however many entries depend on the target, and cannot fail.
+//!
+//! What it does not do: it keeps no values, knows no database, starts nothing, and awaits nothing. The model
+//! that is checked against this code stands in `docs/formats/fence.md`.
+//!
+//! Order of locks: `attached`, then one shard; the list of lanes, then one lane; the list of waiters alone, one
+//! waker alone. No two of these groups are ever held together, and nothing foreign runs under any of them.
+
+mod attached;
+mod builder;
+mod cause;
+mod cell;
+mod error;
+mod explain;
+mod journal;
+mod lane;
+mod own;
+mod pin;
+mod progress;
+mod registry;
+mod ring;
+mod shard;
+mod shared;
+mod spread;
+mod stamp;
+mod stats;
+mod wait;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+pub use attached::DropHook;
+pub use builder::FenceBuilder;
+pub use cause::Cause;
+pub use error::{FenceError, Fenced, PinError, TooOld};
+pub use explain::{CommitSeen, Explained, Explanation, Invalidated, Last};
+pub use journal::{Journal, Journaled, Raised, StampRuns};
+pub use lane::{Certainty, Lane, LaneState, Optional, OwnCommit, Round};
+pub use pin::Pin;
+pub use progress::Applied;
+pub use stamp::{Run, Stamp};
+pub use stats::{FenceStats, InvalidationsByKind};
+pub use wait::WhenApplied;
+
+use self::shared::Shared;
+use crate::as_of::AsOf;
+use crate::cursor::Cursor;
+use crate::limits::SINKS_MAX;
+use crate::position::SourceId;
+use crate::source::Sink;
+use crate::sync::Arc;
+use crate::target::Target;
+use crate::token::Token;
+
+/// A handle of a fence; all its clones are one fence.
+///
+/// A layer has one, shared by all its parts. A part without a layer makes its own.
+///
+/// ```
+/// use larder_core::{Cause, Fence, Reason, Target};
+///
+/// let fence = Fence::builder().build()?;
+/// let user = Target::entity("user", "42")?;
+///
+/// let pin = fence.pin(std::slice::from_ref(&user))?; // before the load
+/// fence.invalidate(&user, Cause::direct(Reason::new("changed"))); // while it is in flight
+/// assert!(!pin.is_fresh()); // whenever the value is stored: it is never served
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Fence {
+    shared: Arc<Shared>,
+}
+
+/// Keeps a drop hook or a sink registered. Dropping it takes it off.
+#[must_use = "dropping it ends the registration"]
+#[derive(Debug)]
+pub struct Registration {
+    fence: Fence,
+    number: u64,
+}
+
+impl Fence {
+    /// A builder with every default.
+    pub fn builder() -> FenceBuilder {
+        FenceBuilder::default()
+    }
+
+    /// Pins `targets`, and all their parents, from now on. Only afterwards may the load begin.
+    ///
+    /// Without targets the pin depends on everything. O(targets): at most one shard lock for each target and
+    /// parent, one allocation for a pin on several, one for each new cell.
+    ///
+    /// # Errors
+    /// [`PinError::TooMany`] above [`PIN_TARGETS_MAX`](crate::limits::PIN_TARGETS_MAX) different targets,
+    /// parents included: the caller loads and returns the value uncached. No target is left out silently.
+    pub fn pin(&self, targets: &[Target]) -> Result<Pin, PinError> {
+        Pin::take(&self.shared, targets)
+    }
+
+    /// Pins `targets` for a load that began at `started` in `run` and whose pin was let go, since the filler is
+    /// somewhere else. `None` if one of them may have been invalidated since, or for another run of the fence.
+    pub fn resume(&self, run: Run, started: Stamp, targets: &[Target]) -> Option<Pin> {
+        if run != self.shared.run || started > self.shared.now() {
+            return None;
+        }
+        let (pin, dropped) = self.pin_since(started, targets)?;
+        (dropped <= started).then_some(pin)
+    }
+
+    fn pin_since(&self, started: Stamp, targets: &[Target]) -> Option<(Pin, Stamp)> {
+        Pin::take_since(&self.shared, started, targets)
+    }
+
+    /// Which run of the fence this is: for a filler that brings it back to [`Fence::resume`].
+    pub fn run(&self) -> Run {
+        self.shared.run
+    }
+
+    /// Ends whatever depends on `target` or on a child of it, and returns the stamp at which.
+    ///
+    /// When this has returned, no pin taken before is fresh any more, journals know of it, and drop hooks have
+    /// removed what they must. O(1) and no allocation, however much depends on the target; plus whatever
+    /// journals and hooks do. Cannot fail.
+    pub fn invalidate(&self, target: &Target, cause: Cause) -> Stamp {
+        self.shared.invalidate(target, cause)
+    }
+
+    /// [`Fence::invalidate`] for several targets of one cause. Returns the last stamp, or the clock as it is if
+    /// there are none.
+    pub fn invalidate_many<'a>(&self, targets: impl IntoIterator<Item = &'a Target>, cause: &Cause) -> Stamp {
+        let mut last = None;
+        for target in targets {
+            last = Some(self.shared.invalidate(target, cause.clone()));
+        }
+        last.unwrap_or_else(|| self.shared.now())
+    }
+
+    /// [`Fence::invalidate`] with a target that is wider than what was asked for, because that could not be
+    /// told exactly. Counted.
+    pub fn widen(&self, target: &Target, cause: Cause) -> Stamp {
+        self.shared.refusals.widened.add();
+        self.shared.invalidate(target, cause)
+    }
+
+    /// The last stamp given out. What is filled after reading this is not older than it.
+    pub fn stamp(&self) -> Stamp {
+        self.shared.now()
+    }
+
+    /// Moves the clock above `floor`: stamps never go back, across restarts too.
+    ///
+    /// A part that stores stamps stores a limit above all it may have seen, ahead of use, and calls this with
+    /// it when it opens, before it restores anything. What this run has already invalidated is stamped anew
+    /// above the floor, so that whatever lies on disk is older. O(ring) then. A floor above [`Stamp::MAX`]
+    /// counts as that.
+    pub fn raise_floor(&self, floor: Stamp) {
+        self.shared.raise_floor(floor);
+    }
+
+    /// Attaches a journal, which hears of every invalidation from now on and first of what the ring has; if
+    /// the ring has lost something, of `everything`. Only the returned handle can restore entries of it.
+    pub fn journal(&self, journal: Arc<dyn Journal>) -> Journaled {
+        let registered = Arc::clone(&journal);
+        let number = self
+            .shared
+            .attach(|list, number| list.journals.push((number, registered)));
+        self.shared.catch_up(&*journal);
+        Journaled::new(self.clone(), journal, number)
+    }
+
+    /// Registers a drop hook. It hears of every invalidation that begins after this has returned.
+    pub fn drop_hook(&self, hook: Arc<dyn DropHook>) -> Registration {
+        let number = self.shared.attach(|list, number| list.hooks.push((number, hook)));
+        self.shared.spread_attached();
+        Registration {
+            fence: self.clone(),
+            number,
+        }
+    }
+
+    /// Registers a sink: followers of every source, and commits of this node, call it.
+    ///
+    /// # Errors
+    /// [`FenceError::TooManySinks`] above [`SINKS_MAX`].
+    pub fn sink(&self, sink: Arc<dyn Sink>) -> Result<Registration, FenceError> {
+        let number = self
+            .shared
+            .add_sink(sink)
+            .ok_or(FenceError::TooManySinks { max: SINKS_MAX })?;
+        Ok(Registration {
+            fence: self.clone(),
+            number,
+        })
+    }
+
+    /// The registered sinks, for whoever has raised the fence and is to call them.
+    pub fn sinks(&self) -> Vec<Arc<dyn Sink>> {
+        self.shared
+            .attached
+            .lock()
+            .sinks
+            .iter()
+            .map(|(_, sink)| Arc::clone(sink))
+            .collect()
+    }
+
+    fn detach(&self, number: u64) {
+        self.shared.detach(number);
+    }
+
+    /// The lane of a source, for its follower.
+    ///
+    /// # Errors
+    /// [`FenceError::AlreadyFollowing`] while another follower holds it; [`FenceError::TooManyLanes`] above
+    /// [`LANES_MAX`](crate::limits::LANES_MAX) sources.
+    pub fn lane(&self, source: SourceId) -> Result<Lane, FenceError> {
+        Lane::take(self, source)
+    }
+
+    /// Whether every lane that counts is live. One atomic load, and one reading of the clock if there are lanes.
+    pub fn certainty(&self) -> Certainty {
+        self.shared.lanes.certainty(|| self.shared.clock.coarse())
+    }
+
+    /// Whether all that `token` asks for has been applied on this node. Waits for nobody.
+    pub fn applied(&self, token: &Token) -> Applied {
+        self.shared.applied(token, None)
+    }
+
+    /// Resolves when `token` has been applied, or when it turns out that this cannot be told here. Woken by
+    /// the publication of progress, never by polling.
+    pub fn when_applied(&self, token: Token) -> WhenApplied {
+        WhenApplied::new(Arc::clone(&self.shared), token)
+    }
+
+    /// Whether a copy of a source that has come to `as_of` certainly includes all that `token` asks for. Where
+    /// that cannot be told, no.
+    pub fn reaches(&self, token: &Token, as_of: AsOf) -> bool {
+        let Some(lane) = self.shared.lanes.find(as_of.source()) else {
+            return token.is_empty();
+        };
+        let mut requirements = token.requirements().iter();
+        !token.is_origin_only() && requirements.all(|requirement| lane.reaches(requirement, as_of))
+    }
+
+    /// How far each source has been applied, for a part that saves its entries.
+    pub fn cursors(&self) -> Vec<Cursor> {
+        self.shared
+            .lanes
+            .all()
+            .iter()
+            .filter_map(|lane| lane.cursor())
+            .collect()
+    }
+
+    /// The last invalidation of exactly this target.
+    pub fn last(&self, target: &Target) -> Last {
+        self.shared.last(target)
+    }
+
+    /// What decides whether something that depends on `targets` may be believed.
+    pub fn explain(&self, targets: &[Target]) -> Explanation {
+        self.shared.explain(targets)
+    }
+
+    /// What the fence holds and has done. Visits every shard and every cell.
+    pub fn stats(&self) -> FenceStats {
+        self.shared.stats()
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.fence.detach(self.number);
+    }
+}
+
+impl fmt::Debug for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}

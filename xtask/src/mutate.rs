@@ -1,0 +1,335 @@
+//! `cargo xtask mutate [--list] [id…]`: applies each mutation to a copy of the tree and demands that its test fails.
+//!
+//! A mutation is caught when the code builds, its test runs, and the test fails; a compile error, a run without a test, and a
+//! test that does not end are no catch. The copy lies in `target/mutate/`; the user's own files are never touched. The copy
+//! and its build output are kept between runs, so that each mutation rebuilds only what it changes.
+
+use crate::mutation::{self, Mutation};
+use crate::shell::{self, Ended, Failure, Stopwatch, root, say, spoken};
+use crate::tree::{Tree, listed};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// A test that takes longer is taken for one that hangs.
+const TEST_LIMIT: Duration = Duration::from_secs(600);
+
+/// Runs the mutations that are named, or all.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    let mut faults = Vec::new();
+    let all = mutation::mutations(&Tree::load()?, &mut faults);
+    if !faults.is_empty() {
+        return Err(Failure::new(faults.join("\n")));
+    }
+    let list = arguments.iter().any(|argument| argument == "--list");
+    let named: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| *argument != "--list")
+        .collect();
+    if let Some(unknown) = named
+        .iter()
+        .find(|id| !all.iter().any(|mutation| mutation.id == ***id))
+    {
+        return Err(Failure::usage(format!("there is no mutations/{unknown}.patch")));
+    }
+    let chosen: Vec<&Mutation> = all
+        .iter()
+        .filter(|m| named.is_empty() || named.contains(&&m.id))
+        .collect();
+    if list {
+        for mutation in chosen {
+            let cfg = mutation.cfg.map_or(String::new(), |cfg| format!(" under {cfg}"));
+            say(&format!(
+                "{}: {}\n    caught by: cargo test {}{cfg}",
+                mutation.id,
+                mutation.why,
+                mutation.breaks.join(" ")
+            ));
+        }
+        return Ok(());
+    }
+    try_all(&chosen)
+}
+
+fn try_all(chosen: &[&Mutation]) -> Result<(), Failure> {
+    let watch = Stopwatch::start();
+    let mut copy = Copy::fresh()?;
+    let mut lost = Vec::new();
+    for mutation in chosen {
+        let own = Stopwatch::start();
+        let verdict = copy.try_one(mutation)?;
+        say(&format!(
+            "{}: {} ({})",
+            mutation.id,
+            verdict.told(mutation),
+            spoken(own.elapsed())
+        ));
+        if !matches!(verdict, Verdict::Caught(_)) {
+            lost.push(mutation.id.as_str());
+        }
+    }
+    say(&format!(
+        "{} mutations, {} not caught, {}",
+        chosen.len(),
+        lost.len(),
+        spoken(watch.elapsed())
+    ));
+    if lost.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!("not caught: {}", lost.join(", "))))
+    }
+}
+
+/// What became of one mutation.
+enum Verdict {
+    /// Its test failed; the lines in which the model says when.
+    Caught(Vec<String>),
+    Survived,
+    NotApplied(String),
+    NotBuilt(String),
+    NotRun,
+    Hung,
+    /// The test fails, or does not run, without the mutation.
+    BrokenBefore(String),
+}
+
+impl Verdict {
+    fn told(&self, mutation: &Mutation) -> String {
+        match self {
+            Self::Caught(lines) => {
+                let by = format!("caught by {}", mutation.breaks.join(" "));
+                lines.iter().fold(by, |told, line| format!("{told}\n    {line}"))
+            }
+            Self::Survived => format!("SURVIVED {}", mutation.breaks.join(" ")),
+            Self::NotApplied(reason) => format!("DOES NOT APPLY: {reason}"),
+            Self::NotBuilt(reason) => format!("DOES NOT BUILD, which proves nothing\n{reason}"),
+            Self::NotRun => format!("NO TEST RAN for {}", mutation.breaks.join(" ")),
+            Self::Hung => format!("its test did not end within {}", spoken(TEST_LIMIT)),
+            Self::BrokenBefore(reason) => format!("its test does not pass WITHOUT it: {reason}"),
+        }
+    }
+}
+
+/// The copy of the tree that is mutated.
+struct Copy {
+    tree: PathBuf,
+    home: PathBuf,
+    /// For each test: why it does not pass on the unchanged copy, or nothing if it does.
+    sound: HashMap<(Vec<String>, Option<&'static str>), Option<String>>,
+}
+
+/// How a run of a test ended.
+enum TestRun {
+    Passed,
+    Failed(String),
+    NotBuilt(String),
+    NotRun,
+    Hung,
+}
+
+impl Copy {
+    fn fresh() -> Result<Self, Failure> {
+        let home = root().join("target/mutate");
+        let copy = Self {
+            tree: home.join("tree"),
+            home,
+            sound: HashMap::new(),
+        };
+        mirror(&root(), &copy.tree)?;
+        Ok(copy)
+    }
+
+    fn try_one(&mut self, mutation: &Mutation) -> Result<Verdict, Failure> {
+        let key = (mutation.breaks.clone(), mutation.cfg);
+        if !self.sound.contains_key(&key) {
+            let reason = match self.test(mutation)? {
+                TestRun::Passed => None,
+                TestRun::NotRun => Some("no test ran".to_owned()),
+                TestRun::Hung => Some("it did not end".to_owned()),
+                TestRun::Failed(output) | TestRun::NotBuilt(output) => Some(output),
+            };
+            self.sound.insert(key.clone(), reason);
+        }
+        if let Some(Some(reason)) = self.sound.get(&key) {
+            return Ok(Verdict::BrokenBefore(reason.clone()));
+        }
+        let applied = self.apply(mutation);
+        let verdict = match applied {
+            Err(reason) => Ok(Verdict::NotApplied(reason)),
+            Ok(()) => self.test(mutation).map(|run| match run {
+                TestRun::Failed(output) => Verdict::Caught(model_lines(&output)),
+                TestRun::Passed => Verdict::Survived,
+                TestRun::NotBuilt(reason) => Verdict::NotBuilt(reason),
+                TestRun::NotRun => Verdict::NotRun,
+                TestRun::Hung => Verdict::Hung,
+            }),
+        };
+        mirror(&root(), &self.tree)?;
+        verdict
+    }
+
+    /// Applies the patch in the copy. The copy lies inside the repository and is ignored there, so git must not look for one.
+    fn apply(&self, mutation: &Mutation) -> Result<(), String> {
+        let mut git = Command::new("git");
+        git.current_dir(&self.tree)
+            .env("GIT_CEILING_DIRECTORIES", &self.home);
+        git.args(["apply", "--whitespace=nowarn"])
+            .arg(root().join(&mutation.path));
+        let output = git.output().map_err(|error| format!("start git: {error}"))?;
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
+    }
+
+    fn test(&self, mutation: &Mutation) -> Result<TestRun, Failure> {
+        let log = self.home.join("log.txt");
+        let mut build = self.cargo(mutation, &log)?;
+        build.args(build_arguments(&mutation.breaks));
+        match shell::finish_within(&mut build, TEST_LIMIT)? {
+            Ended::With(status) if status.success() => {}
+            Ended::With(_) => return Ok(TestRun::NotBuilt(tail(&shell::read(&log)?))),
+            Ended::Stopped => return Ok(TestRun::NotBuilt("the build did not end".to_owned())),
+        }
+        let mut test = self.cargo(mutation, &log)?;
+        test.args(&mutation.breaks);
+        let ended = shell::finish_within(&mut test, TEST_LIMIT)?;
+        let bytes =
+            std::fs::read(&log).map_err(|error| Failure::new(format!("read {}: {error}", log.display())))?;
+        let output = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(match ended {
+            Ended::Stopped => TestRun::Hung,
+            Ended::With(_) if tests_run(&output) == 0 => TestRun::NotRun,
+            Ended::With(status) if status.success() => TestRun::Passed,
+            Ended::With(_) => TestRun::Failed(tail(&output)),
+        })
+    }
+
+    /// `cargo test` in the copy, with the build output of its cfg and everything that it prints in `log`.
+    fn cargo(&self, mutation: &Mutation, log: &Path) -> Result<Command, Failure> {
+        let fail = |error: std::io::Error| Failure::new(format!("write {}: {error}", log.display()));
+        let file = std::fs::File::create(log).map_err(fail)?;
+        let again = file.try_clone().map_err(fail)?;
+        let mut cargo = shell::cargo(&["test", "--quiet", "--no-fail-fast"]);
+        // `--quiet` of cargo hides only what it says itself; the tests' own lines and compile errors stay.
+        cargo.current_dir(&self.tree).env(
+            "CARGO_TARGET_DIR",
+            self.home.join(mutation.cfg.unwrap_or("plain")),
+        );
+        cargo.stdout(file).stderr(again);
+        if let Some(cfg) = mutation.cfg {
+            shell::with_cfg(&mut cargo, cfg);
+        }
+        Ok(cargo)
+    }
+}
+
+/// The arguments that only build what `breaks` would run.
+fn build_arguments(breaks: &[String]) -> Vec<String> {
+    let own = breaks.iter().take_while(|argument| *argument != "--");
+    own.cloned().chain(["--no-run".to_owned()]).collect()
+}
+
+/// How many tests a run of `cargo test` started, over all its binaries.
+fn tests_run(output: &str) -> u64 {
+    let counts = output.lines().filter_map(|line| {
+        let count = line.trim().strip_prefix("running ")?;
+        count
+            .strip_suffix(" tests")
+            .or_else(|| count.strip_suffix(" test"))?
+            .parse::<u64>()
+            .ok()
+    });
+    counts.sum()
+}
+
+fn model_lines(output: &str) -> Vec<String> {
+    output
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("model:"))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn tail(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+/// Makes `to` hold exactly the files of `from`. A file that is the same already keeps its time, so that cargo does not
+/// build it again; the build output lies elsewhere.
+fn mirror(from: &Path, to: &Path) -> Result<(), Failure> {
+    let wanted: Vec<String> = listed(from)?
+        .into_iter()
+        .filter(|path| from.join(path).is_file())
+        .collect();
+    for path in &wanted {
+        let (source, target) = (from.join(path), to.join(path));
+        let fail = |error: std::io::Error| Failure::new(format!("copy {path}: {error}"));
+        let bytes = std::fs::read(&source).map_err(fail)?;
+        if std::fs::read(&target).is_ok_and(|there| there == bytes) {
+            continue;
+        }
+        let folder = target.parent().map_or(Ok(()), std::fs::create_dir_all);
+        folder
+            .and_then(|()| std::fs::write(&target, bytes))
+            .map_err(fail)?;
+    }
+    let mut found = Vec::new();
+    files_below(to, to, &mut found)
+        .map_err(|error| Failure::new(format!("list {}: {error}", to.display())))?;
+    for extra in found.iter().filter(|path| wanted.binary_search(path).is_err()) {
+        std::fs::remove_file(to.join(extra))
+            .map_err(|error| Failure::new(format!("remove {extra}: {error}")))?;
+    }
+    Ok(())
+}
+
+fn files_below(base: &Path, folder: &Path, found: &mut Vec<String>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files_below(base, &path, found)?;
+        } else if let Ok(relative) = path.strip_prefix(base) {
+            let parts: Vec<_> = relative
+                .components()
+                .map(|part| part.as_os_str().to_string_lossy())
+                .collect();
+            found.push(parts.join("/"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_counted_over_all_binaries() {
+        assert_eq!(
+            tests_run("\nrunning 1 test\ntest a ... ok\n\nrunning 12 tests\n"),
+            13
+        );
+        assert_eq!(tests_run("\nrunning 0 tests\n\ntest result: ok. 0 passed\n"), 0);
+        assert_eq!(tests_run("error: could not compile\nrunning wild\n"), 0);
+    }
+
+    #[test]
+    fn what_the_model_says_is_kept() {
+        assert_eq!(
+            model_lines("noise\nmodel: m1: fell at schedule 17\n  model: m2\n"),
+            ["model: m1: fell at schedule 17", "model: m2"]
+        );
+    }
+
+    #[test]
+    fn a_build_leaves_out_what_is_for_the_test_binary() {
+        let breaks: Vec<String> = ["--test", "it", "x", "--", "--exact"].map(str::to_owned).to_vec();
+        assert_eq!(build_arguments(&breaks), ["--test", "it", "x", "--no-run"]);
+    }
+}
