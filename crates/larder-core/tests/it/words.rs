@@ -2,6 +2,8 @@
 //!
 //! What is compared with is written from the contract and from `docs/formats/outbox.md`, not from the code.
 
+// Every limit at its bounds.
+mod limits;
 // Names, keys and ids.
 mod names;
 // Targets: hashes, text, parents.
@@ -16,8 +18,6 @@ mod cursors;
 mod tokens;
 // The seeds of the fuzz targets, fed to the checks that the fuzzer runs.
 mod seeds;
-
-use std::hash::{BuildHasher, RandomState};
 
 use proptest::test_runner::{Config, RngSeed};
 
@@ -42,13 +42,12 @@ fn table(head: &str) -> Vec<Vec<&'static str>> {
     rows
 }
 
-/// Runs of a property from a seed that is printed; `LARDER_SEED` repeats one.
+/// Runs of a property: the same draws each time, unless `LARDER_SEED` names others; `LARDER_SEED_FACTOR` makes more.
+/// What fails is printed, made as small as can be, so that it needs no seed to be repeated.
 fn runs(cases: u32) -> Config {
-    let seed = match std::env::var("LARDER_SEED") {
-        Ok(seed) => seed.parse().expect("LARDER_SEED is a number"),
-        Err(_) => RandomState::new().hash_one(cases),
-    };
-    println!("LARDER_SEED={seed}");
+    let seeds = larder_testkit::seeds(cases.into());
+    let seed = *seeds.first().expect("invariant: at least one case");
+    let cases = cases.max(seeds.len().try_into().unwrap_or(u32::MAX));
     Config {
         cases,
         rng_seed: RngSeed::Fixed(seed),

@@ -207,6 +207,9 @@ fn sealed(mut body: Vec<u8>) -> Vec<u8> {
     body
 }
 
+/// Damage done to bytes.
+type Change = dyn Fn(&mut Vec<u8>);
+
 /// The bytes of a cursor without its checksum.
 fn body(cursor: &Cursor) -> Vec<u8> {
     let mut bytes = cursor.encode();
@@ -219,7 +222,7 @@ fn body(cursor: &Cursor) -> Vec<u8> {
 fn bytes_with_a_right_checksum_must_still_be_a_cursor() {
     let good = body(&snapshot(10, 20, &[12, 19]).unwrap());
     assert!(Cursor::decode(&sealed(good.clone())).is_ok());
-    let refused = |change: &dyn Fn(&mut Vec<u8>)| {
+    let refused = |change: &Change| {
         let mut changed = good.clone();
         change(&mut changed);
         Cursor::decode(&sealed(changed)).expect_err("damaged")
@@ -229,7 +232,7 @@ fn bytes_with_a_right_checksum_must_still_be_a_cursor() {
         refused(&|bytes| bytes[4] = 2),
         CursorError::Version { found: 2, known: 1 }
     );
-    let malformed: [&dyn Fn(&mut Vec<u8>); 7] = [
+    let malformed: [&Change; 7] = [
         &|bytes| bytes.push(0),
         &|bytes| bytes.truncate(bytes.len() - 1),
         &|bytes| bytes.truncate(20),

@@ -1,6 +1,6 @@
 //! Positions, epochs, sources, points of a copy: text, and what has no order.
 
-use larder_core::{AsOf, Epoch, Position, PositionError, SourceId, Timestamp};
+use larder_core::{AsOf, Epoch, Position, PositionError, SourceId};
 use proptest::prelude::*;
 
 use super::runs;
@@ -87,17 +87,6 @@ fn what_must_not_be_compared_cannot_be() {
     <SourceId as NoOrder<_>>::no_order();
     <larder_core::Cursor as NoOrder<_>>::no_order();
     <larder_core::Token as NoOrder<_>>::no_order();
-}
-
-#[test]
-fn timestamps_are_microseconds_since_the_unix_epoch() {
-    assert_eq!(Timestamp::from_micros(1_500_000).to_string(), "1.500000");
-    assert_eq!(Timestamp::from_micros(-1).to_string(), "-0.000001");
-    assert_eq!(
-        Timestamp::from_micros(i64::MIN).to_string(),
-        "-9223372036854.775808"
-    );
-    assert_eq!(Timestamp::from_micros(7).as_micros(), 7);
 }
 
 proptest! {
