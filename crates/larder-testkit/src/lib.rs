@@ -5,7 +5,9 @@
 mod clock;
 mod entropy;
 mod seed;
+mod storage;
 
 pub use clock::SimClock;
 pub use entropy::SimEntropy;
 pub use seed::{FACTOR_VARIABLE, Random, SEED_VARIABLE, for_each_seed, seeds};
+pub use storage::{CrashPoint, Fault, Injection, Loss, SECTOR_BYTES, SimStorage};
