@@ -189,17 +189,18 @@ impl Storage for SimStorage {
     }
 
     fn create_directory(&self, path: &Path) -> Result<(), StorageError> {
-        let ancestors: Vec<&Path> = path.ancestors().collect();
-        for directory in ancestors.into_iter().rev() {
-            let parent = directory.parent().unwrap_or(Path::new(""));
+        let mut missing = Vec::new();
+        let mut found = path;
+        while !self.run(Operation::Open, found, |state| state.names.is_directory(found))? {
+            missing.push(found);
+            found = parent(found);
+        }
+        self.sync_directory(parent(found))?;
+        for directory in missing.into_iter().rev() {
             self.run(Operation::CreateDirectory, directory, |state| {
-                match state.names.find(directory) {
-                    Ok((_, NodeKind::Directory)) => Ok(()),
-                    Ok((_, NodeKind::File)) => Err(io::ErrorKind::NotADirectory.into()),
-                    Err(_) => state.names.create(directory, NodeKind::Directory).map(|_| ()),
-                }
+                state.names.create(directory, NodeKind::Directory).map(|_| ())
             })?;
-            self.sync_directory(parent)?;
+            self.sync_directory(parent(directory))?;
         }
         Ok(())
     }
@@ -262,6 +263,11 @@ impl Storage for SimStorage {
             Ok(state.free_bytes())
         })
     }
+}
+
+/// The directory that holds `path`; the root holds itself.
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 /// The components of a path from the root.

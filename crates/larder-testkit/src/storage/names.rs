@@ -11,8 +11,8 @@ use std::path::Path;
 
 use larder_core::{DirectoryEntry, EntryKind};
 
-use super::components;
 use super::crash::Choice;
+use super::{components, parent};
 
 /// A file or directory, whatever its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +88,15 @@ impl Names {
         match self.find(path)? {
             (node, NodeKind::Directory) => Ok(node),
             (_, NodeKind::File) => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    /// Whether the directory exists; something else of that name is an error.
+    pub(super) fn is_directory(&self, path: &Path) -> io::Result<bool> {
+        match self.directory(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -258,7 +267,7 @@ impl Names {
     /// The directory that holds the path's last name, and that name.
     fn split(&self, path: &Path) -> io::Result<(NodeId, OsString)> {
         let name = components(path)?.pop().ok_or(io::ErrorKind::InvalidInput)?;
-        let directory = self.directory(path.parent().unwrap_or(Path::new("")))?;
+        let directory = self.directory(parent(path))?;
         Ok((directory, name.into_os_string()))
     }
 

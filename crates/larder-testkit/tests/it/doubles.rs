@@ -1,0 +1,1 @@
+//! Clock, entropy and seeds: what their doubles promise.

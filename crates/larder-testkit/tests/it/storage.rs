@@ -1,0 +1,1 @@
+//! What storages promise.
