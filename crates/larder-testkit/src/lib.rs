@@ -4,6 +4,7 @@
 
 mod append_log;
 mod clock;
+pub mod decode_frame;
 mod entropy;
 mod seed;
 mod storage;

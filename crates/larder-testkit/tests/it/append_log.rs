@@ -251,7 +251,7 @@ fn a_wrong_read_is_noticed() {
 /// A full disk refuses and goes on: what was there stays, and once there is space again appends work.
 #[test]
 fn a_full_disk_refuses_and_recovers() {
-    for_each_seed(20, |seed| {
+    for_each_seed(4, |seed| {
         let mut run = Run::over(SimDisk::new(seed), seed, Faults::None);
         run.go(10);
         let mut random = Random::seeded(seed);
