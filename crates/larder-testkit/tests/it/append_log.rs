@@ -8,7 +8,8 @@ use std::path::Path;
 
 use larder_core::{FileStorage, StorageOperation};
 use larder_testkit::{
-    AppendLog, AppendLogError, CrashPoint, Fault, Injection, Loss, Random, SimStorage, for_each_seed,
+    AppendLog, AppendLogError, CrashPoint, Fault, Injection, Loss, Random, SEED_VARIABLE, SimStorage,
+    for_each_seed,
 };
 
 mod history;
@@ -42,6 +43,11 @@ fn assert_same(found: &Contents, expected: &Contents, context: impl Fn() -> Stri
         counts(found),
         counts(expected),
     );
+}
+
+/// Whether a single seed was asked for, which need not show all that many show together.
+fn one_seed() -> bool {
+    std::env::var_os(SEED_VARIABLE).is_some()
 }
 
 /// Recovers from what a crash at `point` leaves, checks it, goes on, and crashes again.
@@ -117,7 +123,7 @@ fn every_crash_image_with_faults_and_kills() {
         struck += run.disk.storage.faults_struck();
         check_all_images(&run, seed);
     });
-    assert!(struck > 0, "no fault ever struck");
+    assert!(struck > 0 || one_seed(), "no fault ever struck");
 }
 
 /// Each step of a run fails once, in each way.

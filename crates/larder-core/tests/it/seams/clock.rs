@@ -38,8 +38,6 @@ fn the_simulated_clock_never_goes_back() {
 
 /// The kernel says in `/proc/uptime` how long ago it booted, suspended time included; the clock says the same. A
 /// clock that stands still while the machine sleeps would differ by all the time that this one has slept.
-///
-/// Contract: O70
 #[cfg(target_os = "linux")]
 #[test]
 fn the_system_clock_counts_since_boot() {

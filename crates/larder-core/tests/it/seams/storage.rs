@@ -280,7 +280,6 @@ fn space_is_counted_and_set_aside() {
     });
 }
 
-/// Contract: S7
 #[test]
 fn a_lock_is_held_once_and_names_its_holder() {
     over_both(|storage, home| {
@@ -307,8 +306,6 @@ fn a_lock_is_held_once_and_names_its_holder() {
 }
 
 /// Another process holds the lock until it is killed, and not a moment longer.
-///
-/// Contract: S7, E23
 #[test]
 fn a_lock_dies_with_its_process() {
     const VARIABLE: &str = "LARDER_TEST_HOLD_LOCK";
@@ -368,8 +365,8 @@ fn short_reads_and_writes_are_completed() {
     use larder_testkit::{Fault, Injection};
     for_each_seed(20, |seed| {
         let storage = SimStorage::seeded(seed);
-        storage.inject(Injection::new(Fault::ShortWrite).rate(900));
-        storage.inject(Injection::new(Fault::ShortRead).rate(900));
+        storage.inject(Injection::new(Fault::ShortWrite).rate(1_000));
+        storage.inject(Injection::new(Fault::ShortRead).rate(1_000));
         let file = storage.create_new(Path::new("a")).unwrap();
         let mut bytes = vec![0; 2_000];
         Random::seeded(seed).fill(&mut bytes);
@@ -377,7 +374,7 @@ fn short_reads_and_writes_are_completed() {
         let mut back = vec![0; 2_000];
         file.read_exact_at(7, &mut back).unwrap();
         assert!(bytes == back);
-        assert!(storage.faults_struck() > 2, "nothing was short");
+        assert!(storage.faults_struck() >= 2, "nothing was short");
     });
     #[derive(Debug)]
     struct TakesNothing;
