@@ -316,6 +316,28 @@ fn one_process_at_a_time() {
     open().unwrap();
 }
 
+/// After a failed sync nothing may be built on what it has left: the log refuses until it is opened again.
+#[test]
+fn a_log_in_doubt_refuses() {
+    let disk = SimStorage::seeded(0);
+    let mut log = open_log(&disk).unwrap();
+    log.append(b"first").unwrap();
+    disk.inject(Injection::new(Fault::FailedSync));
+    let doubt = log.append(b"second").unwrap_err();
+    assert!(matches!(doubt, AppendLogError::Storage(_)), "{doubt:?}");
+    for _ in 0..2 {
+        let refused = log.append(b"third").unwrap_err();
+        assert!(matches!(refused, AppendLogError::Poisoned), "{refused:?}");
+    }
+    assert!(matches!(log.sync(), Err(AppendLogError::Poisoned)));
+    assert!(matches!(log.remove_oldest(), Err(AppendLogError::Poisoned)));
+    drop(log);
+    let mut log = open_log(&disk).unwrap();
+    let index = log.append(b"third").unwrap();
+    assert_eq!(log.read_all().unwrap().last().unwrap(), b"third");
+    assert_eq!(index, log.next() - 1);
+}
+
 /// Opening and closing an idle log changes nothing that could be read, on either storage.
 #[test]
 fn an_idle_opening_changes_no_byte() {
