@@ -5,6 +5,7 @@
 mod append_log;
 mod clock;
 pub mod decode;
+pub mod decode_frame;
 mod entropy;
 mod seed;
 mod storage;

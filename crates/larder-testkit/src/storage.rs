@@ -191,7 +191,11 @@ impl Storage for SimStorage {
     fn create_directory(&self, path: &Path) -> Result<(), StorageError> {
         let mut missing = Vec::new();
         let mut found = path;
-        while !self.run(Operation::Open, found, |state| state.names.is_directory(found))? {
+        let exists = |directory: &Path| {
+            let exists = self.disk.with(|state| state.names.is_directory(directory));
+            exists.map_err(|error| StorageError::new(Operation::CreateDirectory, directory, error))
+        };
+        while !exists(found)? {
             missing.push(found);
             found = parent(found);
         }

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use larder_core::{FileStorage, StorageOperation};
 use larder_testkit::{
-    AppendLog, AppendLogError, CrashPoint, Fault, Injection, Loss, Random, SimStorage, for_each_seed,
+    AppendLog, AppendLogError, CrashPoint, Fault, Injection, Loss, Random, SEED_VARIABLE, SimStorage,
+    for_each_seed,
 };
 
 mod history;
@@ -42,6 +43,11 @@ fn assert_same(found: &Contents, expected: &Contents, context: impl Fn() -> Stri
         counts(found),
         counts(expected),
     );
+}
+
+/// Whether a single seed was asked for, which need not show all that many show together.
+fn one_seed() -> bool {
+    std::env::var_os(SEED_VARIABLE).is_some()
 }
 
 /// Recovers from what a crash at `point` leaves, checks it, goes on, and crashes again.
@@ -117,7 +123,7 @@ fn every_crash_image_with_faults_and_kills() {
         struck += run.disk.storage.faults_struck();
         check_all_images(&run, seed);
     });
-    assert!(struck > 0, "no fault ever struck");
+    assert!(struck > 0 || one_seed(), "no fault ever struck");
 }
 
 /// Each step of a run fails once, in each way.
@@ -251,7 +257,7 @@ fn a_wrong_read_is_noticed() {
 /// A full disk refuses and goes on: what was there stays, and once there is space again appends work.
 #[test]
 fn a_full_disk_refuses_and_recovers() {
-    for_each_seed(20, |seed| {
+    for_each_seed(4, |seed| {
         let mut run = Run::over(SimDisk::new(seed), seed, Faults::None);
         run.go(10);
         let mut random = Random::seeded(seed);
@@ -308,6 +314,28 @@ fn one_process_at_a_time() {
     assert_eq!(error.lock_holder(), Some(std::process::id()));
     drop(log);
     open().unwrap();
+}
+
+/// After a failed sync nothing may be built on what it has left: the log refuses until it is opened again.
+#[test]
+fn a_log_in_doubt_refuses() {
+    let disk = SimStorage::seeded(0);
+    let mut log = open_log(&disk).unwrap();
+    log.append(b"first").unwrap();
+    disk.inject(Injection::new(Fault::FailedSync));
+    let doubt = log.append(b"second").unwrap_err();
+    assert!(matches!(doubt, AppendLogError::Storage(_)), "{doubt:?}");
+    for _ in 0..2 {
+        let refused = log.append(b"third").unwrap_err();
+        assert!(matches!(refused, AppendLogError::Poisoned), "{refused:?}");
+    }
+    assert!(matches!(log.sync(), Err(AppendLogError::Poisoned)));
+    assert!(matches!(log.remove_oldest(), Err(AppendLogError::Poisoned)));
+    drop(log);
+    let mut log = open_log(&disk).unwrap();
+    let index = log.append(b"third").unwrap();
+    assert_eq!(log.read_all().unwrap().last().unwrap(), b"third");
+    assert_eq!(index, log.next() - 1);
 }
 
 /// Opening and closing an idle log changes nothing that could be read, on either storage.

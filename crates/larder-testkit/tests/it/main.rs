@@ -7,3 +7,5 @@ mod append_log;
 mod doubles;
 // The simulated disk's own promises, and those it shares with the real files.
 mod storage;
+// The seed files of the fuzz targets, replayed.
+mod replay;
