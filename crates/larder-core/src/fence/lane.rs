@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use super::Fence;
+use super::attached::Panics;
 use super::cause::{Cause, LaneIndex};
 use super::error::FenceError;
 use super::progress::{Applied, Progress};
@@ -20,7 +21,7 @@ use crate::limits::LANES_MAX;
 use crate::position::{Epoch, Position, SourceId};
 use crate::source::Head;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
-use crate::target::Target;
+use crate::target::{Target, TargetHash};
 use crate::token::{Requirement, Token};
 
 /// What a lane's follower last found out about its source.
@@ -104,6 +105,16 @@ pub struct OwnCommit<'a> {
     targets: Vec<Target>,
 }
 
+/// Where a delivered row comes from.
+enum RowOrigin {
+    /// Another process, or nobody who said so.
+    Elsewhere,
+    /// A commit of this process that is not, or no longer, remembered as applied.
+    Here,
+    /// A commit of this process that is remembered as applied.
+    Remembered,
+}
+
 impl Lanes {
     pub(super) fn new() -> Lanes {
         Lanes {
@@ -129,8 +140,8 @@ impl Lanes {
         self.list.lock().clone()
     }
 
-    /// The lane of `source`, made if need be, and whether it was. Fails while a follower holds it.
-    fn take(&self, source: SourceId, now: Moment) -> Result<(Arc<LaneShared>, bool), FenceError> {
+    /// The lane of `source`, made if need be. Fails while a follower holds it.
+    fn take(&self, source: SourceId, now: Moment) -> Result<Arc<LaneShared>, FenceError> {
         let mut list = self.list.lock();
         if let Some(lane) = list.iter().find(|lane| lane.source == source) {
             let mut inner = lane.state.lock();
@@ -141,7 +152,7 @@ impl Lanes {
             inner.phase = LaneState::Starting;
             inner.since = now;
             drop(inner);
-            return Ok((Arc::clone(lane), false));
+            return Ok(Arc::clone(lane));
         }
         let index = list.len();
         let Some(slot) = self.sources.get(index) else {
@@ -156,7 +167,7 @@ impl Lanes {
             state: Mutex::new(Inner::starting(now)),
         });
         list.push(Arc::clone(&lane));
-        Ok((lane, true))
+        Ok(lane)
     }
 
     /// Works out anew until when every lane that counts is sure.
@@ -250,17 +261,14 @@ impl LaneShared {
 
     /// Whether points of this epoch are what the lane's bounds are measured in.
     pub(super) fn is_in_epoch_of(&self, as_of: AsOf) -> bool {
-        self.state.lock().progress.epoch_of_bounds() == Some(as_of.epoch())
+        self.state.lock().progress.epoch() == Some(as_of.epoch())
     }
 }
 
 impl Lane {
     /// The lane of `source`, new or left by a follower that is gone.
     pub(super) fn take(fence: &Fence, source: SourceId) -> Result<Lane, FenceError> {
-        let (lane, is_new) = fence.shared().lanes.take(source, fence.shared().time())?;
-        if is_new {
-            fence.shared().each_shard(|shard| shard.begin_unknown(lane.index));
-        }
+        let lane = fence.shared().lanes.take(source, fence.shared().time())?;
         fence.shared().lanes.refresh_certainty();
         Ok(Lane {
             fence: fence.clone(),
@@ -290,10 +298,14 @@ impl Lane {
     ///
     /// O(ring): for the start of a follower and for gaps.
     pub fn begin(&self, head: &Head) {
-        let shared = self.fence.shared();
-        // In between, shards measure in different epochs: loads from copies are refused.
-        self.lane.state.lock().progress.prepare();
-        shared.each_shard(|shard| shard.rebase(self.lane.index, head.as_of.point()));
+        let (shared, base) = (self.fence.shared(), head.as_of.point());
+        if self.lane.is_in_epoch_of(head.as_of) {
+            shared.each_shard(|shard| shard.raise_base(self.lane.index, base));
+        } else {
+            // While the shards change over the lane is in no epoch, so that loads from copies are refused.
+            self.lane.state.lock().progress.leave_epoch();
+            shared.each_shard(|shard| shard.rebase(self.lane.index, base));
+        }
         self.lane.state.lock().progress.begin(head);
         shared.wake_all(self.lane.source);
     }
@@ -343,10 +355,8 @@ impl Lane {
         reason: &Reason,
         targets: Vec<Target>,
     ) -> OwnCommit<'_> {
-        for target in &targets {
-            self.fence
-                .invalidate(target, self.cause(position, bound, reason.clone()));
-        }
+        self.fence
+            .invalidate_many(&targets, &self.cause(position, bound, reason.clone()));
         OwnCommit {
             lane: self,
             epoch,
@@ -359,23 +369,40 @@ impl Lane {
     /// Raises the fence for rows that the source delivered; `bound` certainly includes their commits.
     ///
     /// A commit of this node that was applied when it committed is not applied a second time: its entries would
-    /// end twice. Its bound is filled in instead.
+    /// end twice. Its bound is filled in instead. All rows are raised before a panic of a hook or a journal goes on
+    /// to the caller.
     pub fn raise(&self, rows: &[Invalidation], bound: AsOf) {
+        let mut panics = Panics::default();
         for row in rows {
-            if self.was_applied_here(row) {
-                self.settle(row.position(), bound);
-            } else {
-                let cause = self.cause(row.position(), Some(bound), row.reason().clone());
-                self.fence.invalidate(row.target(), cause);
+            match self.origin_of(row) {
+                RowOrigin::Remembered => self.settle(row.position(), bound),
+                RowOrigin::Here => {
+                    // Raised when it committed, and forgotten since: what the ring has of it is settled all the same.
+                    self.settle_one(row.hash(), row.position(), bound);
+                    panics.put_off(|| self.raise_one(row, bound));
+                }
+                RowOrigin::Elsewhere => {
+                    panics.put_off(|| self.raise_one(row, bound));
+                }
             }
         }
+        panics.go_on();
     }
 
-    fn was_applied_here(&self, row: &Invalidation) -> bool {
+    fn raise_one(&self, row: &Invalidation, bound: AsOf) {
+        let cause = self.cause(row.position(), Some(bound), row.reason().clone());
+        self.fence.invalidate(row.target(), cause);
+    }
+
+    fn origin_of(&self, row: &Invalidation) -> RowOrigin {
         let inner = self.lane.state.lock();
-        inner.origin.is_some()
-            && row.origin() == inner.origin.as_ref()
-            && inner.progress.own.contains(row.position())
+        if inner.origin.is_none() || row.origin() != inner.origin.as_ref() {
+            RowOrigin::Elsewhere
+        } else if inner.progress.own.contains(row.position()) {
+            RowOrigin::Remembered
+        } else {
+            RowOrigin::Here
+        }
     }
 
     /// Fills in the bound of a commit that was applied before its bound was known.
@@ -389,6 +416,13 @@ impl Lane {
                 .shared()
                 .shard(hash)
                 .settle(hash, self.lane.index, position, point);
+        }
+    }
+
+    fn settle_one(&self, hash: TargetHash, position: Position, bound: AsOf) {
+        if let Some(point) = self.point(Some(bound)) {
+            let mut shard = self.fence.shared().shard(hash);
+            shard.settle(hash, self.lane.index, position, point);
         }
     }
 

@@ -56,6 +56,7 @@ pub use stamp::{Run, Stamp};
 pub use stats::{FenceStats, InvalidationsByKind};
 pub use wait::WhenApplied;
 
+use self::attached::Panics;
 use self::shared::Shared;
 use crate::as_of::AsOf;
 use crate::cursor::Cursor;
@@ -142,11 +143,14 @@ impl Fence {
 
     /// [`Fence::invalidate`] for several targets of one cause. Returns the last stamp, or the clock as it is if
     /// there are none.
+    /// All of them are raised before a panic of a hook or a journal goes on to the caller.
     pub fn invalidate_many<'a>(&self, targets: impl IntoIterator<Item = &'a Target>, cause: &Cause) -> Stamp {
         let mut last = None;
+        let mut panics = Panics::default();
         for target in targets {
-            last = Some(self.shared.invalidate(target, cause.clone()));
+            last = panics.put_off(|| self.shared.invalidate(target, cause.clone()));
         }
+        panics.go_on();
         last.unwrap_or_else(|| self.shared.now())
     }
 

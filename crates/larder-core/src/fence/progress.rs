@@ -47,26 +47,24 @@ pub(super) struct Progress {
     pub(super) own: OwnCommits,
     /// Cursors applied lately, oldest first, and points of the source that include them.
     reached: VecDeque<(Cursor, AsOf)>,
-    /// The epoch is being taken up: until the shards know, bounds of neither epoch can be compared.
-    beginning: bool,
     rounds: u64,
     /// The last caught-up round: its number, and the end that it saw.
     caught: Option<(u64, Position)>,
 }
 
 impl Progress {
-    /// The epoch in whose points the lane's bounds are measured; `None` while that changes.
-    pub(super) fn epoch_of_bounds(&self) -> Option<Epoch> {
-        self.epoch.filter(|_| !self.beginning)
-    }
-
-    /// Bounds cannot be compared until [`Progress::begin`].
-    pub(super) fn prepare(&mut self) {
-        self.beginning = true;
+    /// The epoch that counts; `None` before the first, and while a lane changes over to another.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        self.epoch
     }
 
     pub(super) fn cursor(&self) -> Option<&Cursor> {
         self.cursor.as_ref()
+    }
+
+    /// No epoch counts until [`Progress::begin`].
+    pub(super) fn leave_epoch(&mut self) {
+        self.epoch = None;
     }
 
     /// Takes up the epoch of `head`. Nothing of another epoch counts any more.
@@ -82,7 +80,6 @@ impl Progress {
             self.epoch = Some(epoch);
         }
         self.former.clone_from(&head.former);
-        self.beginning = false;
     }
 
     /// Everything that this follower feeds has been flushed after the epoch was taken up.
