@@ -6,6 +6,7 @@
 
 use crate::mutation::{self, Mutation};
 use crate::shell::{self, Ended, Failure, Stopwatch, root, say, spoken};
+use crate::test;
 use crate::tree::{Tree, listed};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,7 @@ fn try_all(chosen: &[&Mutation]) -> Result<(), Failure> {
     let mut lost = Vec::new();
     for mutation in chosen {
         let own = Stopwatch::start();
+        say(&format!("{} …", mutation.id));
         let verdict = copy.try_one(mutation)?;
         say(&format!(
             "{}: {} ({})",
@@ -148,7 +150,7 @@ impl Copy {
                 TestRun::Passed => None,
                 TestRun::NotRun => Some("no test ran".to_owned()),
                 TestRun::Hung => Some("it did not end".to_owned()),
-                TestRun::Failed(output) | TestRun::NotBuilt(output) => Some(output),
+                TestRun::Failed(output) | TestRun::NotBuilt(output) => Some(tail(&output)),
             };
             self.sound.insert(key.clone(), reason);
         }
@@ -161,7 +163,7 @@ impl Copy {
             Ok(()) => self.test(mutation).map(|run| match run {
                 TestRun::Failed(output) => Verdict::Caught(model_lines(&output)),
                 TestRun::Passed => Verdict::Survived,
-                TestRun::NotBuilt(reason) => Verdict::NotBuilt(reason),
+                TestRun::NotBuilt(output) => Verdict::NotBuilt(tail(&output)),
                 TestRun::NotRun => Verdict::NotRun,
                 TestRun::Hung => Verdict::Hung,
             }),
@@ -191,7 +193,7 @@ impl Copy {
         build.args(build_arguments(&mutation.breaks));
         match shell::finish_within(&mut build, TEST_LIMIT)? {
             Ended::With(status) if status.success() => {}
-            Ended::With(_) => return Ok(TestRun::NotBuilt(tail(&shell::read(&log)?))),
+            Ended::With(_) => return Ok(TestRun::NotBuilt(shell::read(&log)?)),
             Ended::Stopped => return Ok(TestRun::NotBuilt("the build did not end".to_owned())),
         }
         let mut test = self.cargo(mutation, &log)?;
@@ -202,9 +204,9 @@ impl Copy {
         let output = String::from_utf8_lossy(&bytes).into_owned();
         Ok(match ended {
             Ended::Stopped => TestRun::Hung,
-            Ended::With(_) if tests_run(&output) == 0 => TestRun::NotRun,
+            Ended::With(_) if test::tests_run(&output) == 0 => TestRun::NotRun,
             Ended::With(status) if status.success() => TestRun::Passed,
-            Ended::With(_) => TestRun::Failed(tail(&output)),
+            Ended::With(_) => TestRun::Failed(output),
         })
     }
 
@@ -231,19 +233,6 @@ impl Copy {
 fn build_arguments(breaks: &[String]) -> Vec<String> {
     let own = breaks.iter().take_while(|argument| *argument != "--");
     own.cloned().chain(["--no-run".to_owned()]).collect()
-}
-
-/// How many tests a run of `cargo test` started, over all its binaries.
-fn tests_run(output: &str) -> u64 {
-    let counts = output.lines().filter_map(|line| {
-        let count = line.trim().strip_prefix("running ")?;
-        count
-            .strip_suffix(" tests")
-            .or_else(|| count.strip_suffix(" test"))?
-            .parse::<u64>()
-            .ok()
-    });
-    counts.sum()
 }
 
 fn model_lines(output: &str) -> Vec<String> {
@@ -308,16 +297,6 @@ fn files_below(base: &Path, folder: &Path, found: &mut Vec<String>) -> std::io::
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn runs_are_counted_over_all_binaries() {
-        assert_eq!(
-            tests_run("\nrunning 1 test\ntest a ... ok\n\nrunning 12 tests\n"),
-            13
-        );
-        assert_eq!(tests_run("\nrunning 0 tests\n\ntest result: ok. 0 passed\n"), 0);
-        assert_eq!(tests_run("error: could not compile\nrunning wild\n"), 0);
-    }
 
     #[test]
     fn what_the_model_says_is_kept() {

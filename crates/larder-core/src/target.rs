@@ -5,18 +5,16 @@
 //! chance are invalidated together, which is wider and never wrong. Whether something depends on a target is not
 //! known here.
 
+mod hash;
 #[cfg(test)]
 mod tests;
 mod text;
 
-use std::fmt;
-use std::ops::Deref;
-
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
-
 use crate::name::{
     CollectionName, DependencyName, EntityName, IntoName, Key, Namespace, Tag, TargetError, ToKey,
 };
+use hash::{Head, hash_parts};
+pub use hash::{Lineage, TargetHash};
 pub(crate) use text::write_escaped;
 
 /// What an invalidation names, and what a cached thing depends on.
@@ -244,22 +242,24 @@ impl Target {
     /// The 128-bit hash, stable for good. O(bytes), without allocation.
     #[must_use]
     pub fn hash(&self) -> TargetHash {
-        let kind = self.kind().as_bytes();
         match self {
-            Self::Key { namespace, key } => hash_parts(&[kind, namespace.as_bytes(), key.as_bytes()]),
-            Self::Tag { namespace, tag } => hash_parts(&[kind, namespace.as_bytes(), tag.as_bytes()]),
+            Self::Key { namespace, key } => hash_parts(Head::KEY, [namespace.as_bytes(), key.as_bytes()]),
+            Self::Tag { namespace, tag } => hash_parts(Head::TAG, [namespace.as_bytes(), tag.as_bytes()]),
             Self::Dependency { namespace, name } => {
-                hash_parts(&[kind, namespace.as_bytes(), name.as_bytes()])
+                hash_parts(Head::DEPENDENCY, [namespace.as_bytes(), name.as_bytes()])
             }
-            Self::Entity { entity, id } => hash_parts(&[kind, entity.as_bytes(), id.as_bytes()]),
-            Self::Collection { name } => hash_parts(&[kind, name.as_bytes()]),
-            Self::Namespace { namespace } => hash_parts(&[kind, namespace.as_bytes()]),
+            Self::Entity { entity, id } => hash_parts(Head::ENTITY, [entity.as_bytes(), id.as_bytes()]),
+            Self::Collection { name } => hash_parts(Head::COLLECTION, [name.as_bytes()]),
+            Self::Namespace { namespace } => hash_parts(Head::NAMESPACE, [namespace.as_bytes()]),
             Self::Everything => TargetHash::EVERYTHING,
             Self::Private {
                 code,
                 namespace,
                 name,
-            } => hash_parts(&[kind, &[code.get()], namespace.as_bytes(), name.as_bytes()]),
+            } => hash_parts(
+                Head::PRIVATE,
+                [&[code.get()], namespace.as_bytes(), name.as_bytes()],
+            ),
         }
     }
 
@@ -285,117 +285,18 @@ impl Target {
     #[must_use]
     pub fn lineage(&self) -> Lineage {
         let own = self.hash();
-        let parent = match self {
+        match self {
             Self::Key { namespace, .. }
             | Self::Tag { namespace, .. }
             | Self::Dependency { namespace, .. }
-            | Self::Private { namespace, .. } => hash_parts(&[b"namespace", namespace.as_bytes()]),
-            Self::Entity { entity, .. } => hash_parts(&[b"collection", entity.as_bytes()]),
-            Self::Collection { .. } | Self::Namespace { .. } => {
-                return Lineage::new([own, EVERYTHING, EVERYTHING], 2);
+            | Self::Private { namespace, .. } => {
+                Lineage::under(hash_parts(Head::NAMESPACE, [namespace.as_bytes()]), own)
             }
-            Self::Everything => return Lineage::new([EVERYTHING; 3], 1),
-        };
-        Lineage::new([own, parent, EVERYTHING], 3)
+            Self::Entity { entity, .. } => {
+                Lineage::under(hash_parts(Head::COLLECTION, [entity.as_bytes()]), own)
+            }
+            Self::Collection { .. } | Self::Namespace { .. } => Lineage::under_everything(own),
+            Self::Everything => Lineage::EVERYTHING,
+        }
     }
-}
-
-/// The hash of a target: XXH3-128 with seed 0, in the canonical (big-endian) order of its bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TargetHash([u8; 16]);
-
-const EVERYTHING: TargetHash = TargetHash::EVERYTHING;
-
-impl TargetHash {
-    /// The hash of [`Target::Everything`].
-    pub const EVERYTHING: Self = Self(0x9077_b14a_557b_0931_fcec_95fd_830e_dbda_u128.to_be_bytes());
-
-    /// The sixteen bytes, in the order in which they are printed.
-    #[inline]
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-
-    /// The hash with these bytes, as [`Self::as_bytes`] gave them. Any bytes are a hash.
-    #[inline]
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-}
-
-/// 32 lower-case hexadecimal digits.
-impl fmt::Display for TargetHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
-    }
-}
-
-impl fmt::Debug for TargetHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The hashes of a target and of all its parents, from the target up to everything: one to three.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lineage {
-    hashes: [TargetHash; 3],
-    count: usize,
-}
-
-impl Lineage {
-    fn new(hashes: [TargetHash; 3], count: usize) -> Self {
-        Self { hashes, count }
-    }
-}
-
-impl Deref for Lineage {
-    type Target = [TargetHash];
-
-    #[inline]
-    fn deref(&self) -> &[TargetHash] {
-        self.hashes.get(..self.count).unwrap_or(&self.hashes)
-    }
-}
-
-/// The first part of every hash: the format's name, so that it can be changed once and never be mixed up.
-const FORMAT: &[u8] = b"larder-target-v1";
-
-/// Parts of this many bytes, lengths included, are hashed in one go from the stack. Names of ordinary length fit.
-const STACK_BYTES: usize = 256;
-
-/// XXH3-128 over the format's name and `parts`, each preceded by its length (`u32`, little-endian).
-fn hash_parts(parts: &[&[u8]]) -> TargetHash {
-    let mut buffer = [0_u8; STACK_BYTES];
-    let mut used = 0;
-    for part in std::iter::once(&FORMAT).chain(parts) {
-        let end = used + size_of::<u32>() + part.len();
-        let Some(slot) = buffer.get_mut(used..end) else {
-            return hash_long(parts);
-        };
-        let (length, bytes) = slot.split_at_mut(size_of::<u32>());
-        length.copy_from_slice(&part_length(part));
-        bytes.copy_from_slice(part);
-        used = end;
-    }
-    TargetHash(xxh3_128(buffer.get(..used).unwrap_or(&buffer)).to_be_bytes())
-}
-
-/// The same hash for parts that do not fit on the stack, fed piece by piece. No allocation either.
-#[cold]
-fn hash_long(parts: &[&[u8]]) -> TargetHash {
-    let mut hasher = Xxh3::new();
-    for part in std::iter::once(&FORMAT).chain(parts) {
-        hasher.update(&part_length(part));
-        hasher.update(part);
-    }
-    TargetHash(hasher.digest128().to_be_bytes())
-}
-
-fn part_length(part: &[u8]) -> [u8; 4] {
-    u32::try_from(part.len())
-        .expect("invariant: no part is longer than its limit, 4,096 bytes")
-        .to_le_bytes()
 }

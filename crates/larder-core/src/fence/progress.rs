@@ -53,6 +53,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// The epoch that counts; `None` before the first, and while a lane changes over to another.
     pub(super) fn epoch(&self) -> Option<Epoch> {
         self.epoch
     }

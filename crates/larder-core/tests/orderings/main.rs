@@ -7,16 +7,16 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may")]
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use larder_core::{
     AsOf, Cause, Certainty, Clock, Cursor, Entropy, Epoch, Fence, Head, Moment, Position, Reason, SourceId,
     Target, Timestamp,
 };
-use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::atomic::AtomicU64;
 use loom::thread;
 
-/// Two context switches that nothing forces are enough for each of these models, and keep them small.
+/// Three context switches that nothing forces are enough for each of these models, and keep them small.
 const PREEMPTIONS: usize = 3;
 
 fn explore(name: &str, world: impl Fn() + Send + Sync + 'static) {
@@ -26,11 +26,11 @@ fn explore(name: &str, world: impl Fn() + Send + Sync + 'static) {
     builder.preemption_bound = Some(PREEMPTIONS);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         builder.check(move || {
-            counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            counter.fetch_add(1, Relaxed);
             world();
         });
     }));
-    let executions = executions.load(std::sync::atomic::Ordering::Relaxed);
+    let executions = executions.load(Relaxed);
     match outcome {
         Ok(()) => println!("model: {name}: {executions} executions"),
         Err(panic) => {
@@ -84,21 +84,17 @@ fn a_dead_pin_shows_what_killed_it() {
     explore("a_dead_pin_shows_what_killed_it", || {
         let (fence, row) = (fence(), Arc::new(AtomicU64::new(0)));
         let pin = fence.pin(&[Target::Everything]).unwrap();
-        let writer = {
-            let (fence, row) = (fence.clone(), Arc::clone(&row));
+        let reader = {
+            let row = Arc::clone(&row);
             thread::spawn(move || {
-                row.store(1, Ordering::Relaxed);
-                fence.invalidate(&Target::Everything, by_hand());
+                if !pin.is_fresh() {
+                    assert_eq!(row.load(Relaxed), 1, "dead, yet what killed it cannot be seen");
+                }
             })
         };
-        if !pin.is_fresh() {
-            assert_eq!(
-                row.load(Ordering::Relaxed),
-                1,
-                "dead, yet what killed it cannot be seen"
-            );
-        }
-        writer.join().unwrap();
+        row.store(1, Relaxed);
+        fence.invalidate(&Target::Everything, by_hand());
+        reader.join().unwrap();
     });
 }
 
@@ -112,12 +108,12 @@ fn a_load_sees_what_its_stamp_covers() {
         let writer = {
             let (fence, row) = (fence.clone(), Arc::clone(&row));
             thread::spawn(move || {
-                row.store(1, Ordering::Relaxed);
+                row.store(1, Relaxed);
                 fence.invalidate(&Target::Everything, by_hand());
             })
         };
         let pin = fence.pin(&[Target::Everything]).unwrap();
-        let loaded = row.load(Ordering::Relaxed);
+        let loaded = row.load(Relaxed);
         writer.join().unwrap();
         assert!(
             !pin.is_fresh() || loaded == 1,

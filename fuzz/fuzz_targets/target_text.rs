@@ -1,0 +1,4 @@
+//! Targets from text: see `larder_testkit::decode`.
+#![no_main]
+
+larder_fuzz::target!("target_text");

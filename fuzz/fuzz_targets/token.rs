@@ -1,0 +1,4 @@
+//! Tokens from text: see `larder_testkit::decode`.
+#![no_main]
+
+larder_fuzz::target!("token");
