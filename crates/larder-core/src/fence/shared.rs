@@ -8,7 +8,7 @@ use std::fmt;
 use super::cause::Cause;
 use super::cell::{Cell, CellInTable, CellRef};
 use super::journal::Raised;
-use super::lane::Lanes;
+use super::lanes::Lanes;
 use super::registry::Registered;
 use super::shard::Shard;
 use super::spread::Spread;

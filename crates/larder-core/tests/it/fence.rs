@@ -19,8 +19,10 @@ mod copies;
 mod disk;
 // Drop hooks, and foreign code in general: F20, F24.
 mod hooks;
-// Lanes, tokens and waits: F21, F22, O63.
+// Lanes and tokens: F21, F22, O63.
 mod progress;
+// Whoever waits for a token: F22, O63.
+mod waits;
 // Whether this node may believe that it has heard everything: F23.
 mod certainty;
 // Building, two fences, seeds: F25, F28, F29.

@@ -325,7 +325,7 @@ fn an_unknown_bound_that_left_the_ring_counts_until_the_next_caught_up_read() {
     assert!(is_accepted(&fence, MAIN, 8, &[tag("red")]));
 }
 
-/// Contract: O59, F15
+/// Contract: F15, O59 (partial: the half of the fence, not the follower)
 #[test]
 fn an_own_commit_is_settled_and_not_applied_twice_when_its_rows_come() {
     let fence = fence();
@@ -352,7 +352,7 @@ fn an_own_commit_is_settled_and_not_applied_twice_when_its_rows_come() {
     );
 }
 
-/// Contract: O59
+/// Contract: O59 (partial: the half of the fence, not the follower)
 #[test]
 fn a_forgotten_own_commit_is_applied_again() {
     let fence = fence();
@@ -385,7 +385,7 @@ fn a_forgotten_own_commit_is_applied_again() {
 
 /// The rows that come apply it again, and settle what was raised when it committed.
 ///
-/// Contract: F15, O59
+/// Contract: F15, O59 (partial: the half of the fence, not the follower)
 #[test]
 fn a_forgotten_own_commit_is_settled_by_its_rows() {
     let fence = fence();
