@@ -103,6 +103,8 @@ pub(super) struct Oracle {
     now: u64,
     pub(super) time: u64,
     events: Vec<Event>,
+    /// Invalidations of targets that nobody depends on: their place among the events, when, and how many.
+    floods: Vec<(u64, u64, u64)>,
     /// The last event of each target; zero if there was none.
     last: [u64; TARGETS],
     /// The event of the last raised floor; zero if there was none.
@@ -122,6 +124,7 @@ impl Oracle {
             now: 0,
             time: 0,
             events: Vec::new(),
+            floods: Vec::new(),
             last: [0; TARGETS],
             lifted: 0,
             room,
@@ -146,6 +149,11 @@ impl Oracle {
             bound,
             began_unknown: commit.is_some() && bound.is_none(),
         });
+    }
+
+    pub(super) fn flood(&mut self, count: u64) {
+        self.now += 1;
+        self.floods.push((self.now, self.time, count));
     }
 
     pub(super) fn raise_floor(&mut self) {
@@ -173,12 +181,18 @@ impl Oracle {
 
     /// Whether the ring may have lost something that counts as later than `at`.
     fn may_have_lost_since(&self, at: u64) -> bool {
-        let since = self.events.iter().filter(|event| event.at > at).count() as u64;
-        since > self.room || (self.lifted > at && self.has_lost())
+        self.count_since(at) > self.room || (self.lifted > at && self.has_lost())
     }
 
     fn has_lost(&self) -> bool {
-        self.events.len() as u64 > self.room
+        self.count_since(0) > self.room
+    }
+
+    /// How many invalidations there were after the event at `at`.
+    fn count_since(&self, at: u64) -> u64 {
+        let events = self.events.iter().rev().take_while(|event| event.at > at).count() as u64;
+        let floods = self.floods.iter().filter(|(flood, ..)| *flood > at);
+        events + floods.map(|(.., count)| count).sum::<u64>()
     }
 
     /// F14, M6: may a value of `held` from a copy of a lane's source at `point` be kept?
@@ -217,11 +231,12 @@ impl Oracle {
 
     /// F14: the same for a copy that cannot tell, with a hold in tenths of a second.
     pub(super) fn as_of_unknown(&self, held: &BTreeSet<usize>, hold: u64) -> Verdict {
-        let is_recent = |event: &&Event| self.time - event.time < hold;
-        let mut recent = self.events.iter().filter(is_recent);
+        let is_recent = |time: u64| self.time - time < hold;
+        let mut recent = self.events.iter().filter(|event| is_recent(event.time));
+        let is_flooded = self.floods.iter().any(|(_, time, _)| is_recent(*time));
         if recent.clone().any(|event| held.contains(&event.target)) {
             Verdict::Refuse
-        } else if self.has_lost() && recent.next().is_some() {
+        } else if self.has_lost() && (is_flooded || recent.next().is_some()) {
             Verdict::Either
         } else {
             Verdict::Accept
@@ -250,7 +265,8 @@ impl Oracle {
 
     /// F21: progress.
     pub(super) fn publish(&mut self, lane: usize, next: u64) {
-        self.lanes[lane].next = self.lanes[lane].next.max(next);
+        let lane = &mut self.lanes[lane];
+        lane.next = lane.next.max(next);
     }
 
     pub(super) fn publish_single(&mut self, lane: usize, position: u64) {
@@ -285,6 +301,6 @@ impl Oracle {
             let of_lane = |event: &&Event| event.commit.is_some_and(|(of, _)| of == lane);
             self.events.iter().filter(of_lane).count() as u64
         };
-        (self.events.len() as u64, [of(0), of(1)])
+        (self.count_since(0), [of(0), of(1)])
     }
 }

@@ -77,6 +77,8 @@ pub(super) enum Step {
         lane: u8,
         nth: u8,
     },
+    /// Somebody invalidates more than the rings hold.
+    Flood,
     /// A part opens that stores stamps.
     RaiseFloor {
         by: u8,
@@ -131,6 +133,7 @@ impl Step {
                 lane: a,
                 positions: targets,
             },
+            46 if a < 64 => Step::Flood,
             44 | 45 => Step::Wait {
                 lane: a,
                 positions: targets,

@@ -1,18 +1,19 @@
 //! A fence, a database of versions with copies that lag, a journal, entries and waits; and the oracle beside them.
 
+// Loads and entries.
+mod loads;
+// Sources, their followers, and whoever waits for them.
+mod sources;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use larder_core::{
-    Applied, Fence, Journal, Journaled, Lane, Pin, Position, PrivateCode, Reason, Stamp, Target, Token,
-    WhenApplied,
-};
+use larder_core::{Fence, Journal, Journaled, Lane, Pin, PrivateCode, Stamp, Target, WhenApplied};
 use larder_testkit::SimClock;
 
-use super::super::doubles::{Log, Table, Woken, builder, by_hand, poll, row, this_process};
-use super::oracle::{Oracle, TARGETS, Verdict, closure};
+use super::super::doubles::{Log, Table, Woken, builder, by_hand, invalidate_others, this_process};
+use super::oracle::{Oracle, TARGETS};
 use super::steps::Step;
 
 /// What of the past the fence remembers.
@@ -185,6 +186,7 @@ impl World {
             Step::Round { lane, limit } => self.round(of_two(lane), u64::from(limit % 8)),
             Step::Single { lane, nth } => self.single(of_two(lane), nth),
             Step::Settle { lane, nth } => self.settle(of_two(lane), nth),
+            Step::Flood => self.flood(),
             Step::RaiseFloor { by } => self.raise_floor(u64::from(by % 40)),
             Step::Forget { back } => {
                 let floor = self.fence.stamp().get().saturating_sub(u64::from(back));
@@ -212,174 +214,6 @@ impl World {
         self.databases[lane].commits.len() as u64
     }
 
-    fn pin(&mut self, targets: &[usize]) {
-        let pin = self.fence.pin(&self.named(targets)).unwrap();
-        assert!(pin.is_fresh(), "M2: nothing has happened since");
-        let at = self.oracle.now();
-        self.keep(pin, targets, at, None);
-    }
-
-    fn keep(&mut self, pin: Pin, targets: &[usize], at: u64, value: Option<Value>) {
-        if self.entries.len() >= 24 {
-            self.entries.remove(0);
-        }
-        self.entries.push(Entry {
-            pin,
-            held: closure(targets.iter().copied()),
-            at,
-            dead: false,
-            value,
-        });
-    }
-
-    fn read(&mut self, nth: u8, lane: usize) {
-        let position = self.head(lane);
-        if let Some(nth) = nth_of(self.entries.len(), nth) {
-            let entry = &mut self.entries[nth];
-            entry.value.get_or_insert(Value {
-                lane,
-                position,
-                from_copy: false,
-            });
-        }
-    }
-
-    fn read_copy(&mut self, nth: u8, lane: usize, behind: u8) {
-        let position = self.head(lane).saturating_sub(u64::from(behind % 6));
-        let Some(nth) = nth_of(self.entries.len(), nth) else {
-            return;
-        };
-        let entry = &mut self.entries[nth];
-        if entry.value.is_some() {
-            return;
-        }
-        let verdict = self.oracle.as_of(&entry.held, lane, position);
-        let accepted = entry.pin.as_of(self.logs[lane].at(position)).is_ok();
-        assert!(
-            verdict.allows(accepted),
-            "copy at {position}: {verdict:?}, accepted: {accepted}"
-        );
-        self.refused_as_of += u64::from(!accepted);
-        entry.dead |= !accepted;
-        entry.value = Some(Value {
-            lane,
-            position,
-            from_copy: true,
-        });
-    }
-
-    fn read_unknown(&mut self, nth: u8, hold: u64) {
-        let Some(nth) = nth_of(self.entries.len(), nth) else {
-            return;
-        };
-        let entry = &mut self.entries[nth];
-        let verdict = self.oracle.as_of_unknown(&entry.held, hold);
-        let accepted = entry.pin.as_of_unknown(Duration::from_millis(100 * hold)).is_ok();
-        assert!(
-            verdict.allows(accepted),
-            "hold {hold}: {verdict:?}, accepted: {accepted}"
-        );
-        self.refused_as_of += u64::from(!accepted);
-        entry.dead |= !accepted;
-    }
-
-    fn extend(&mut self, nth: u8, targets: &[usize]) {
-        let named = self.named(targets);
-        let Some(nth) = nth_of(self.entries.len(), nth) else {
-            return;
-        };
-        let entry = &mut self.entries[nth];
-        // A copy is compared with the targets that are known when it says how far it has come.
-        if entry.value.is_some_and(|value| value.from_copy) {
-            return;
-        }
-        let late = closure(targets.iter().copied());
-        let verdict = match self.oracle.extend(&entry.held, entry.at, &late) {
-            _ if entry.dead && !late.is_subset(&entry.held) => Verdict::Either,
-            verdict => verdict,
-        };
-        let accepted = entry.pin.extend(&named).is_ok();
-        assert!(
-            verdict.allows(accepted),
-            "{late:?} late: {verdict:?}, accepted: {accepted}"
-        );
-        self.refused_too_old += u64::from(!accepted);
-        if accepted {
-            entry.held.extend(late);
-        } else {
-            entry.dead = true;
-        }
-    }
-
-    fn clone_entry(&mut self, nth: u8) {
-        let Some(nth) = nth_of(self.entries.len(), nth) else {
-            return;
-        };
-        let entry = &self.entries[nth];
-        let (dead, pin, held) = (
-            entry.dead,
-            entry.pin.clone(),
-            entry.held.iter().copied().collect::<Vec<_>>(),
-        );
-        self.keep(pin, &held, entry.at, entry.value);
-        self.entries.last_mut().unwrap().dead = dead;
-    }
-
-    fn save(&mut self, nth: u8) {
-        let Some(nth) = nth_of(self.entries.len(), nth) else {
-            return;
-        };
-        let entry = &self.entries[nth];
-        if !entry.dead {
-            self.saved.push(Saved {
-                started: entry.pin.started(),
-                targets: entry.held.iter().copied().collect(),
-                at: entry.at,
-                value: entry.value,
-            });
-        }
-    }
-
-    fn resume(&mut self, nth: u8) {
-        let Some(nth) = nth_of(self.saved.len(), nth) else {
-            return;
-        };
-        let saved = self.saved.swap_remove(nth);
-        let held = closure(saved.targets.iter().copied());
-        let verdict = self.oracle.extend(&BTreeSet::new(), saved.at, &held);
-        let resumed = self
-            .fence
-            .resume(self.fence.run(), saved.started, &self.named(&saved.targets));
-        assert!(
-            verdict.allows(resumed.is_some()),
-            "{verdict:?}, resumed: {}",
-            resumed.is_some()
-        );
-        if let Some(pin) = resumed {
-            self.keep(pin, &saved.targets, saved.at, saved.value);
-        }
-    }
-
-    fn restore(&mut self, nth: u8) {
-        let Some(nth) = nth_of(self.saved.len(), nth) else {
-            return;
-        };
-        let saved = self.saved.swap_remove(nth);
-        let held = closure(saved.targets.iter().copied());
-        let verdict = self
-            .oracle
-            .restore(&held, saved.at, saved.started < self.table.floor());
-        let restored = self.disk.restore(saved.started, &self.named(&saved.targets));
-        assert!(
-            verdict.allows(restored.is_some()),
-            "{verdict:?}, restored: {}",
-            restored.is_some()
-        );
-        if let Some(pin) = restored {
-            self.keep(pin, &saved.targets, saved.at, saved.value);
-        }
-    }
-
     fn invalidate(&mut self, targets: &[usize]) {
         let before = self.fence.stamp();
         let last = self.fence.invalidate_many(&self.named(targets), &by_hand());
@@ -389,96 +223,11 @@ impl World {
             .for_each(|target| self.oracle.invalidate(*target, None, None));
     }
 
-    fn own_commit(&mut self, lane: usize, targets: &[usize], is_bound_known: bool) {
-        self.databases[lane].commits.push((targets.to_vec(), true));
-        let position = self.head(lane);
-        let bound = is_bound_known.then_some(position);
-        let (log, reason) = (self.logs[lane], Reason::new("own"));
-        let as_of = bound.map(|point| log.at(point));
-        let named = self.named(targets);
-        let own = self.lanes[lane].own_commit(log.epoch, Position::new(position), as_of, &reason, named);
-        for target in targets {
-            self.oracle.invalidate(*target, Some((lane, position)), bound);
-        }
-        own.publish();
-        self.oracle.publish_single(lane, position);
-    }
-
-    /// Delivers the rows of one commit, with a bound as of now.
-    fn deliver(&mut self, lane: usize, position: u64) {
-        let bound = self.head(lane);
-        let index = usize::try_from(position - 1).unwrap();
-        let (targets, is_own) = self.databases[lane].commits[index].clone();
-        let row_of = |target: &Target| match is_own {
-            true => row(target, position).with_origin(this_process()),
-            false => row(target, position),
-        };
-        let rows: Vec<_> = self.named(&targets).iter().map(row_of).collect();
-        self.lanes[lane].raise(&rows, self.logs[lane].at(bound));
-        if is_own {
-            self.oracle.settle(lane, position, bound);
-        } else {
-            for target in targets {
-                self.oracle
-                    .invalidate(target, Some((lane, position)), Some(bound));
-            }
-        }
-    }
-
-    fn round(&mut self, lane: usize, limit: u64) {
-        let log = self.logs[lane];
-        let (round, began) = (self.lanes[lane].round(), self.oracle.now());
-        let next = self.lanes[lane].cursor().unwrap().end().get();
-        let (head, end) = (self.head(lane), self.head(lane).min(next - 1 + limit));
-        for position in next..=end {
-            self.deliver(lane, position);
-        }
-        self.lanes[lane].publish(&log.cursor(end + 1), &[]);
-        self.oracle.publish(lane, end + 1);
-        if end == head {
-            self.lanes[lane].caught_up(round, log.at(head));
-            self.oracle.caught_up(lane, began, head);
-            self.end_waits_beyond(lane, end);
-        }
-    }
-
-    /// O63: who waits for what a whole round did not show learns that it cannot be told here.
-    fn end_waits_beyond(&mut self, lane: usize, end: u64) {
-        let (beyond, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|wait| wait.lane == lane && wait.positions.iter().any(|position| *position > end));
-        self.waiting = waiting;
-        for mut wait in beyond {
-            assert!(
-                wait.woken.count() > 0,
-                "{:?} of lane {lane} lie beyond {end}",
-                wait.positions
-            );
-            assert_eq!(poll(&mut wait.future, &wait.woken), Poll::Ready(Applied::Unknown));
-        }
-    }
-
-    fn single(&mut self, lane: usize, nth: u8) {
-        let cursor = self.lanes[lane].cursor().unwrap();
-        let next = cursor.end().get();
-        let above = usize::try_from((self.head(lane) + 1).saturating_sub(next)).unwrap();
-        let Some(nth) = nth_of(above, nth) else { return };
-        let position = next + nth as u64;
-        self.deliver(lane, position);
-        self.lanes[lane].publish(&cursor, &[Position::new(position)]);
-        self.oracle.publish_single(lane, position);
-    }
-
-    fn settle(&mut self, lane: usize, nth: u8) {
-        let own: Vec<u64> = (1..=self.head(lane))
-            .zip(&self.databases[lane].commits)
-            .filter(|(_, (_, is_own))| *is_own)
-            .map(|(position, _)| position)
-            .collect();
-        let Some(nth) = nth_of(own.len(), nth) else { return };
-        let (position, bound) = (own[nth], self.head(lane));
-        self.lanes[lane].settle(Position::new(position), self.logs[lane].at(bound));
-        self.oracle.settle(lane, position, bound);
+    /// Others are invalidated, so many that no ring remembers what came before.
+    fn flood(&mut self) {
+        const COUNT: u64 = 1_200;
+        invalidate_others(&self.fence, COUNT);
+        self.oracle.flood(COUNT);
     }
 
     fn raise_floor(&mut self, by: u64) {
@@ -488,51 +237,6 @@ impl World {
         self.fence.raise_floor(floor);
         self.oracle.raise_floor();
         assert!(self.fence.stamp() > floor && self.fence.stamp() >= before);
-    }
-
-    fn token_of(&self, lane: usize, positions: &[u64]) -> Token {
-        let tokens = positions.iter().map(|position| self.logs[lane].token(*position));
-        tokens.fold(Token::default(), |all, token| all.merge(&token))
-    }
-
-    /// Positions around what has been applied and committed.
-    fn positions(&self, lane: usize, raw: [u8; 2]) -> Vec<u64> {
-        let around = self.head(lane).saturating_sub(4) + 1;
-        raw.iter().map(|raw| around + u64::from(raw % 6)).collect()
-    }
-
-    fn token(&mut self, lane: usize, raw: [u8; 2]) {
-        let positions = self.positions(lane, raw);
-        let all = positions
-            .iter()
-            .all(|position| self.oracle.is_applied(lane, *position));
-        let expected = if all { Applied::Yes } else { Applied::No };
-        assert_eq!(
-            self.fence.applied(&self.token_of(lane, &positions)),
-            expected,
-            "{positions:?}"
-        );
-    }
-
-    fn wait(&mut self, lane: usize, raw: [u8; 2]) {
-        let positions = self.positions(lane, raw);
-        let woken = Arc::new(Woken::default());
-        let mut future = self.fence.when_applied(self.token_of(lane, &positions));
-        let polled = poll(&mut future, &woken);
-        if positions
-            .iter()
-            .all(|position| self.oracle.is_applied(lane, *position))
-        {
-            assert_eq!(polled, Poll::Ready(Applied::Yes));
-            return;
-        }
-        assert_eq!(polled, Poll::Pending);
-        self.waiting.push(Waiting {
-            future,
-            woken,
-            lane,
-            positions,
-        });
     }
 
     /// Compares every answer with the oracle's.
@@ -552,19 +256,6 @@ impl World {
         }
         self.check_waits();
         self.check_stats();
-    }
-
-    fn check_waits(&mut self) {
-        for mut wait in std::mem::take(&mut self.waiting) {
-            let is_applied = |position: &u64| self.oracle.is_applied(wait.lane, *position);
-            if wait.positions.iter().all(is_applied) {
-                assert_eq!(wait.woken.count(), 1, "{:?} are applied", wait.positions);
-                assert_eq!(poll(&mut wait.future, &wait.woken), Poll::Ready(Applied::Yes));
-            } else {
-                assert_eq!(wait.woken.count(), 0, "{:?} are not all applied", wait.positions);
-                self.waiting.push(wait);
-            }
-        }
     }
 
     fn check_stats(&self) {
