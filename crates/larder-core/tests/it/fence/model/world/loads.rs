@@ -6,7 +6,7 @@ use std::time::Duration;
 use larder_core::{Journal, Pin};
 
 use super::super::oracle::{Verdict, closure};
-use super::{Entry, Saved, Value, World, nth_of};
+use super::{Entry, Saved, Value, World, nth_of, recent_of};
 
 impl World {
     pub(super) fn pin(&mut self, targets: &[usize]) {
@@ -138,7 +138,7 @@ impl World {
     }
 
     pub(super) fn resume(&mut self, nth: u8) {
-        let Some(nth) = nth_of(self.saved.len(), nth) else {
+        let Some(nth) = recent_of(self.saved.len(), nth) else {
             return;
         };
         let saved = self.saved.swap_remove(nth);
@@ -158,7 +158,7 @@ impl World {
     }
 
     pub(super) fn restore(&mut self, nth: u8) {
-        let Some(nth) = nth_of(self.saved.len(), nth) else {
+        let Some(nth) = recent_of(self.saved.len(), nth) else {
             return;
         };
         let saved = self.saved.swap_remove(nth);
