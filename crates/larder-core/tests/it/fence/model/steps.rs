@@ -133,7 +133,7 @@ impl Step {
                 lane: a,
                 positions: targets,
             },
-            46 if a < 64 => Step::Flood,
+            46 if a < 100 => Step::Flood,
             44 | 45 => Step::Wait {
                 lane: a,
                 positions: targets,

@@ -8,6 +8,9 @@ use larder_core::{Journal, Pin};
 use super::super::oracle::{Verdict, closure};
 use super::{Entry, Saved, Value, World, nth_of, recent_of};
 
+/// Few, so that a target is often held by nobody: then only ring and journal know of its invalidations.
+const ENTRIES_MAX: usize = 8;
+
 impl World {
     pub(super) fn pin(&mut self, targets: &[usize]) {
         let pin = self.fence.pin(&self.named(targets)).unwrap();
@@ -17,7 +20,7 @@ impl World {
     }
 
     fn keep(&mut self, pin: Pin, targets: &[usize], at: u64, value: Option<Value>) {
-        if self.entries.len() >= 24 {
+        if self.entries.len() >= ENTRIES_MAX {
             self.entries.remove(0);
         }
         self.entries.push(Entry {
