@@ -227,8 +227,11 @@ impl Lane {
     }
 
     /// `cursor` is applied, and so are the single commits above it: the fence was raised for all of them.
-    /// Wakes whoever waited for that. An older cursor changes nothing.
+    /// Wakes whoever waited for that. An older cursor changes nothing, nor does one of another source or epoch.
     pub fn publish(&self, cursor: &Cursor, singles: &[Position]) {
+        if cursor.source() != self.lane.source {
+            return;
+        }
         let highest = self.lane.state.lock().progress.publish(cursor, singles);
         if let Some(highest) = highest {
             self.fence.shared().wake_up_to(self.lane.source, highest);
@@ -284,7 +287,9 @@ impl Lane {
 
     /// The state now.
     pub fn state(&self) -> LaneState {
-        self.lane.state.lock().state(self.fence.shared().time())
+        // Read before the lock is taken: a clock is foreign code.
+        let now = self.fence.shared().time();
+        self.lane.state.lock().state(now)
     }
 
     /// How far the source has been applied.
@@ -312,14 +317,14 @@ impl OwnCommit<'_> {
     pub fn publish(self) {
         let hashes = self.targets.iter().map(Target::hash).collect();
         let lane = &self.lane.lane;
-        lane.state
-            .lock()
+        let mut inner = lane.state.lock();
+        let highest = inner
             .progress
             .own_commit(self.epoch, self.position, self.bound, hashes);
-        self.lane
-            .fence
-            .shared()
-            .wake_up_to(lane.source, self.position.next());
+        drop(inner);
+        if let Some(highest) = highest {
+            self.lane.fence.shared().wake_up_to(lane.source, highest);
+        }
     }
 }
 

@@ -164,7 +164,7 @@ impl Inner {
         Inner {
             progress: Progress::default(),
             phase: LaneState::Starting,
-            lease_until: Moment::from_nanos(0),
+            lease_until: Moment::ORIGIN,
             since: now,
             optional: false,
             taken: true,
@@ -194,6 +194,7 @@ impl Inner {
         let counts = !self.optional && state != LaneState::Live;
         counts.then_some(match state {
             LaneState::Starting | LaneState::Gap => (self.since, state),
+            _ if self.lease_until == Moment::ORIGIN => (self.since, state),
             _ => (self.lease_until, state),
         })
     }

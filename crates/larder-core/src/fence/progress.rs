@@ -88,17 +88,28 @@ impl Progress {
     }
 
     /// A commit of this node has been applied here. One of another epoch is not remembered: the follower will
-    /// apply it, or flush.
+    /// apply it, or flush. Returns the position below which something may have become true.
     pub(super) fn own_commit(
         &mut self,
         epoch: Epoch,
         position: Position,
         bound: Option<u64>,
         targets: Vec<TargetHash>,
-    ) {
-        if self.epoch == Some(epoch) {
-            self.own.remember(position, bound, targets);
+    ) -> Option<Position> {
+        if self.epoch != Some(epoch) {
+            return None;
         }
+        self.own.remember(position, bound, targets);
+        Some(self.highest())
+    }
+
+    /// Nothing from here on is applied. Whichever commit came last, a token that also names higher ones may be
+    /// satisfied by it, and waits are listed by the highest.
+    fn highest(&self) -> Position {
+        let end = self.cursor.as_ref().map_or(Position::ZERO, Cursor::end);
+        let single = self.singles.last().map_or(end, |last| last.next());
+        let own = self.own.last().map_or(end, Position::next);
+        end.max(single).max(own)
     }
 
     /// Forgets what a server that has recovered from a crash may contradict: all but the confirmed cursor.
@@ -123,12 +134,7 @@ impl Progress {
             self.singles.pop_first();
         }
         self.own.forget_included(now);
-        let highest = self
-            .singles
-            .last()
-            .copied()
-            .map_or(now.end(), |last| last.next().max(now.end()));
-        Some(highest)
+        Some(self.highest())
     }
 
     /// A read that showed everything up to `as_of` is applied as far as the published cursor.

@@ -7,3 +7,5 @@ mod words;
 mod formats;
 // Clock, storage, entropy, codec.
 mod seams;
+// The fence, clause by clause and against a plain map.
+mod fence;
