@@ -24,8 +24,11 @@ pub const ROUNDS: usize = 5;
 /// ```
 pub struct Rounds<'a> {
     iterations: u64,
-    subjects: Vec<(String, Box<dyn FnMut(u64) -> Duration + 'a>)>,
+    subjects: Vec<(String, Work<'a>)>,
 }
+
+/// Does the number of operations that it is given, and says how long they took.
+type Work<'a> = Box<dyn FnMut(u64) -> Duration + 'a>;
 
 /// What one subject took.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,48 +5,32 @@
 
 use crate::check::beside;
 use crate::shell::{self, Ended, Failure, Stopwatch, root, say, spoken};
-use crate::tools;
 use std::process::Command;
 use std::time::Duration;
 
 /// How long the whole run may take before it is stopped.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// One step: its name and the commands that carry it out.
+/// One step: its name and the command that carries it out.
 struct Step {
-    name: String,
-    commands: Vec<Command>,
-}
-
-impl Step {
-    fn new(name: &str, command: Command) -> Self {
-        Self {
-            name: name.to_owned(),
-            commands: vec![command],
-        }
-    }
+    name: &'static str,
+    command: Command,
 }
 
 /// Runs the steps in order.
 pub(crate) fn run(_arguments: &[String]) -> Result<(), Failure> {
     let watch = Stopwatch::start();
-    tools::component("fmt", "rustfmt")?;
-    tools::component("clippy", "clippy")?;
     let mut lines = Vec::new();
     let mut failed = Vec::new();
     for mut step in steps()? {
         let own = Stopwatch::start();
         say(&format!("--- {}", step.name));
-        let outcome = step
-            .commands
-            .iter_mut()
-            .map(|command| within(command, &watch))
-            .collect::<Result<Vec<()>, _>>();
+        let outcome = within(&mut step.command, &watch);
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
         lines.push(format!("{:14} {word:7} {}", step.name, spoken(own.elapsed())));
         if let Err(failure) = outcome {
             say(&failure.message);
-            failed.push(step.name);
+            failed.push(step.name.to_owned());
         }
         if watch.elapsed() >= LIMIT {
             failed.push(format!("stopped after {}", spoken(LIMIT)));
@@ -65,20 +49,28 @@ pub(crate) fn run(_arguments: &[String]) -> Result<(), Failure> {
 }
 
 fn steps() -> Result<Vec<Step>, Failure> {
+    let only = |name| {
+        Ok(Step {
+            name,
+            command: chore("check", &["--only", name])?,
+        })
+    };
+    let whole = |name| {
+        Ok(Step {
+            name,
+            command: chore(name, &[])?,
+        })
+    };
     let mut steps = vec![
-        Step::new("format", chore("check", &["--only", "format"])?),
-        Step::new("lint", chore("check", &["--only", "lint"])?),
-        Step::new("tidy", chore("tidy", &[])?),
-        Step::new("deny", chore("deny", &[])?),
-        Step::new("test", chore("test", &[])?),
+        only("format"),
+        only("lint"),
+        whole("tidy"),
+        whole("deny"),
+        whole("test"),
     ];
-    for folder in beside() {
-        let mut command = shell::cargo(&["check", "--all-targets", "--locked"]);
-        command.current_dir(root().join(folder));
-        steps.push(Step::new(folder, command));
-    }
-    steps.push(Step::new("clauses", chore("clauses", &[])?));
-    Ok(steps)
+    steps.extend(beside().map(only));
+    steps.push(whole("clauses"));
+    steps.into_iter().collect()
 }
 
 /// Another chore, in a process of its own so that it can be stopped.

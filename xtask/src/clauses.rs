@@ -141,12 +141,14 @@ impl Coverage {
                 .open
                 .get(&clause.id)
                 .map(|reason| format!("waits for {reason}"));
-            let details: Vec<String> = tests.chain(waits).collect();
+            let mut details = tests.chain(waits);
+            let first = details.next().unwrap_or_default();
             lines.push(
-                format!("  {:5} {word:9}  {}", clause.id.to_string(), details.join("; "))
+                format!("  {:5} {word:9}  {first}", clause.id.to_string())
                     .trim_end()
                     .to_owned(),
             );
+            lines.extend(details.map(|detail| format!("{:19}{detail}", "")));
         }
         let new = covered
             .iter()
@@ -246,7 +248,8 @@ mod tests {
             "  O1    covered    crates/a/tests/it/x.rs:one",
             "  O2    UNCOVERED",
             "outbox 2. B",
-            "  O3    partial    crates/a/tests/it/x.rs:half (half); waits for the relay",
+            "  O3    partial    crates/a/tests/it/x.rs:half (half)",
+            "                   waits for the relay",
             "  O4    open       waits for the relay",
             "covered: 1, partial: 1, open: 1",
             "uncovered: 1",

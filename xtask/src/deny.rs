@@ -21,14 +21,12 @@ pub(crate) fn run(_arguments: &[String]) -> Result<(), Failure> {
     for folder in beside() {
         // They are never shipped, so their licences bind nobody; where they come from matters all the same.
         let manifest = root().join(folder).join("Cargo.toml");
-        let config = root().join("deny.toml");
         let mut command = tools::DENY.command()?;
         command
             .arg("--manifest-path")
             .arg(manifest)
-            .args(["check", "--config"])
-            .arg(config);
-        shell::run(command.args(["bans", "sources"]))?;
+            .args(["--config", "deny.toml", "check"]);
+        shell::run(command.args(["--allow", "duplicate", "bans", "sources"]))?;
     }
     if !shell::succeeds(tools::DENY.command()?.args(["fetch", "db"])) {
         say("advisories: left out, their database cannot be reached");

@@ -26,6 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
             all.join(", ")
         )));
     }
+    tools::cpp_compiler()?;
     let share = options.share(chosen.len());
     let mut failed = Vec::new();
     for target in chosen {

@@ -6,6 +6,7 @@
 
 use crate::mutation::{self, Mutation};
 use crate::shell::{self, Ended, Failure, Stopwatch, root, say, spoken};
+use crate::test;
 use crate::tree::{Tree, listed};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -55,9 +56,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 fn try_all(chosen: &[&Mutation]) -> Result<(), Failure> {
     let watch = Stopwatch::start();
     let mut copy = Copy::fresh()?;
+    // All tests first and all mutations after: so the unchanged code is built once, not once between any two mutations.
+    for mutation in chosen {
+        copy.try_unchanged(mutation)?;
+    }
     let mut lost = Vec::new();
     for mutation in chosen {
         let own = Stopwatch::start();
+        say(&format!("{} …", mutation.id));
         let verdict = copy.try_one(mutation)?;
         say(&format!(
             "{}: {} ({})",
@@ -112,12 +118,52 @@ impl Verdict {
     }
 }
 
+/// What makes two mutations' tests the same: the arguments and the cfg.
+type TestKey = (Vec<String>, Option<&'static str>);
+
+impl Mutation {
+    fn test_key(&self) -> TestKey {
+        (self.breaks.clone(), self.cfg)
+    }
+}
+
 /// The copy of the tree that is mutated.
 struct Copy {
     tree: PathBuf,
     home: PathBuf,
     /// For each test: why it does not pass on the unchanged copy, or nothing if it does.
-    sound: HashMap<(Vec<String>, Option<&'static str>), Option<String>>,
+    sound: HashMap<TestKey, Option<String>>,
+}
+
+/// The files that a mutation touches, as they were: nothing for one that was not there. The user may go on editing the
+/// tree, so they are not taken from it again.
+struct Before(Vec<(PathBuf, Option<Vec<u8>>)>);
+
+impl Before {
+    fn of(tree: &Path, mutation: &Mutation) -> Self {
+        let paths = mutation
+            .files
+            .iter()
+            .chain(&mutation.added)
+            .map(|path| tree.join(path));
+        Self(
+            paths
+                .map(|path| (path.clone(), std::fs::read(path).ok()))
+                .collect(),
+        )
+    }
+
+    fn restore(self) -> Result<(), Failure> {
+        for (path, bytes) in self.0 {
+            let done = match bytes {
+                Some(bytes) => std::fs::write(&path, bytes),
+                None if path.exists() => std::fs::remove_file(&path),
+                None => Ok(()),
+            };
+            done.map_err(|error| Failure::new(format!("restore {}: {error}", path.display())))?;
+        }
+        Ok(())
+    }
 }
 
 /// How a run of a test ended.
@@ -141,32 +187,40 @@ impl Copy {
         Ok(copy)
     }
 
-    fn try_one(&mut self, mutation: &Mutation) -> Result<Verdict, Failure> {
-        let key = (mutation.breaks.clone(), mutation.cfg);
-        if !self.sound.contains_key(&key) {
-            let reason = match self.test(mutation)? {
-                TestRun::Passed => None,
-                TestRun::NotRun => Some("no test ran".to_owned()),
-                TestRun::Hung => Some("it did not end".to_owned()),
-                TestRun::Failed(output) | TestRun::NotBuilt(output) => Some(output),
-            };
-            self.sound.insert(key.clone(), reason);
+    /// Runs the test of a mutation on the unchanged copy, unless that was done for another with the same test.
+    fn try_unchanged(&mut self, mutation: &Mutation) -> Result<(), Failure> {
+        let key = mutation.test_key();
+        if self.sound.contains_key(&key) {
+            return Ok(());
         }
-        if let Some(Some(reason)) = self.sound.get(&key) {
+        say(&format!("without mutation: {}", mutation.breaks.join(" ")));
+        let reason = match self.test(mutation)? {
+            TestRun::Passed => None,
+            TestRun::NotRun => Some("no test ran".to_owned()),
+            TestRun::Hung => Some("it did not end".to_owned()),
+            TestRun::Failed(output) | TestRun::NotBuilt(output) => Some(tail(&output)),
+        };
+        self.sound.insert(key, reason);
+        Ok(())
+    }
+
+    fn try_one(&self, mutation: &Mutation) -> Result<Verdict, Failure> {
+        if let Some(Some(reason)) = self.sound.get(&mutation.test_key()) {
             return Ok(Verdict::BrokenBefore(reason.clone()));
         }
+        let before = Before::of(&self.tree, mutation);
         let applied = self.apply(mutation);
         let verdict = match applied {
             Err(reason) => Ok(Verdict::NotApplied(reason)),
             Ok(()) => self.test(mutation).map(|run| match run {
                 TestRun::Failed(output) => Verdict::Caught(model_lines(&output)),
                 TestRun::Passed => Verdict::Survived,
-                TestRun::NotBuilt(reason) => Verdict::NotBuilt(reason),
+                TestRun::NotBuilt(output) => Verdict::NotBuilt(tail(&output)),
                 TestRun::NotRun => Verdict::NotRun,
                 TestRun::Hung => Verdict::Hung,
             }),
         };
-        mirror(&root(), &self.tree)?;
+        before.restore()?;
         verdict
     }
 
@@ -191,7 +245,7 @@ impl Copy {
         build.args(build_arguments(&mutation.breaks));
         match shell::finish_within(&mut build, TEST_LIMIT)? {
             Ended::With(status) if status.success() => {}
-            Ended::With(_) => return Ok(TestRun::NotBuilt(tail(&shell::read(&log)?))),
+            Ended::With(_) => return Ok(TestRun::NotBuilt(shell::read(&log)?)),
             Ended::Stopped => return Ok(TestRun::NotBuilt("the build did not end".to_owned())),
         }
         let mut test = self.cargo(mutation, &log)?;
@@ -202,9 +256,9 @@ impl Copy {
         let output = String::from_utf8_lossy(&bytes).into_owned();
         Ok(match ended {
             Ended::Stopped => TestRun::Hung,
-            Ended::With(_) if tests_run(&output) == 0 => TestRun::NotRun,
+            Ended::With(_) if test::tests_run(&output) == 0 => TestRun::NotRun,
             Ended::With(status) if status.success() => TestRun::Passed,
-            Ended::With(_) => TestRun::Failed(tail(&output)),
+            Ended::With(_) => TestRun::Failed(output),
         })
     }
 
@@ -231,19 +285,6 @@ impl Copy {
 fn build_arguments(breaks: &[String]) -> Vec<String> {
     let own = breaks.iter().take_while(|argument| *argument != "--");
     own.cloned().chain(["--no-run".to_owned()]).collect()
-}
-
-/// How many tests a run of `cargo test` started, over all its binaries.
-fn tests_run(output: &str) -> u64 {
-    let counts = output.lines().filter_map(|line| {
-        let count = line.trim().strip_prefix("running ")?;
-        count
-            .strip_suffix(" tests")
-            .or_else(|| count.strip_suffix(" test"))?
-            .parse::<u64>()
-            .ok()
-    });
-    counts.sum()
 }
 
 fn model_lines(output: &str) -> Vec<String> {
@@ -308,16 +349,6 @@ fn files_below(base: &Path, folder: &Path, found: &mut Vec<String>) -> std::io::
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn runs_are_counted_over_all_binaries() {
-        assert_eq!(
-            tests_run("\nrunning 1 test\ntest a ... ok\n\nrunning 12 tests\n"),
-            13
-        );
-        assert_eq!(tests_run("\nrunning 0 tests\n\ntest result: ok. 0 passed\n"), 0);
-        assert_eq!(tests_run("error: could not compile\nrunning wild\n"), 0);
-    }
 
     #[test]
     fn what_the_model_says_is_kept() {

@@ -1,26 +1,31 @@
 //! `cargo xtask sim [name] --seed N --minutes M`: the simulations of the suite over many more seeds.
 //!
-//! A simulation is a set of tests that take their seed from `LARDER_SEED`; schedules under shuttle take theirs from
-//! `SHUTTLE_RANDOM_SEED`. Each seed is a run of its own, from N on until the time is over. The first seed that fails ends the
-//! run and is printed with the command that repeats it.
+//! A simulation is whatever draws from `LARDER_SEED`: each module of an integration binary that calls the testkit's
+//! `for_each_seed`, and each binary under shuttle, whose schedules follow the seed. They are found in the tree, not listed.
+//! Each seed is a run of its own, from N on until the time is over. The first that fails ends the run and is printed with the
+//! command that repeats it.
 
 use crate::long::{Options, seeds_for};
 use crate::shell::{self, Failure, Stopwatch, output_of, say, spoken};
 use crate::test;
 use crate::tree::Tree;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// A set of tests that draw from a seed.
 struct Simulation {
+    /// How it is named on the command line.
     name: String,
     /// What it simulates, in a line.
-    what: String,
-    /// How `cargo` builds its test binaries.
-    build: Command,
-    /// The filter that chooses its tests.
-    filter: &'static str,
+    what: &'static str,
+    /// How cargo builds and runs its test binary.
+    test: Command,
+    /// The folder of its package, in which tests run.
+    folder: PathBuf,
+    /// The part of the tests' names that chooses them; empty for all.
+    filter: String,
 }
 
 /// Runs the simulation that is named, or each for an equal share of the time.
@@ -32,10 +37,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         .map(|one| format!("{}: {}", one.name, one.what))
         .collect::<Vec<_>>()
         .join("\n");
-    let chosen: Vec<Simulation> = all
-        .into_iter()
-        .filter(|one| options.name.as_ref().is_none_or(|name| *name == one.name))
-        .collect();
+    let wanted = |one: &Simulation| options.name.as_ref().is_none_or(|name| *name == one.name);
+    let chosen: Vec<Simulation> = all.into_iter().filter(wanted).collect();
     if chosen.is_empty() {
         return Err(Failure::usage(format!(
             "there is no such simulation; those there are:\n{names}"
@@ -50,12 +53,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 /// The simulations that the tree has.
 fn simulations(tree: &Tree) -> Vec<Simulation> {
     let mut found = Vec::new();
-    if tree.has("crates/larder-testkit/tests/it") {
+    for (package, binary, module) in seeded_modules(tree) {
         found.push(Simulation {
-            name: "storage".to_owned(),
-            what: "a log over storage that fails, tears, loses and crashes".to_owned(),
-            build: shell::cargo(&["test", "-p", "larder-testkit", "--test", "it"]),
-            filter: "",
+            name: format!("{package}/{module}"),
+            what: "its checks, with each seed in turn",
+            test: shell::cargo(&["test", "-p", package, "--test", binary, "--locked"]),
+            folder: shell::root().join("crates").join(package),
+            filter: format!("{module}::"),
         });
     }
     for (cfg, package, binary) in test::model_suites(tree)
@@ -63,39 +67,43 @@ fn simulations(tree: &Tree) -> Vec<Simulation> {
         .filter(|(cfg, ..)| *cfg == "larder_shuttle")
     {
         found.push(Simulation {
-            name: format!("{package}-{binary}"),
-            what: "the shipping code under random schedules".to_owned(),
-            build: test::model(cfg, &package, &binary),
-            filter: "",
+            name: format!("{package}/{binary}"),
+            what: "the shipping code under schedules drawn from each seed in turn",
+            test: test::model(cfg, &package, &binary),
+            folder: shell::root().join("crates").join(&package),
+            filter: String::new(),
         });
     }
     found
 }
 
+/// The modules of integration binaries that call `for_each_seed`: package, binary, and the module's path in tests' names.
+fn seeded_modules(tree: &Tree) -> Vec<(&str, &str, String)> {
+    let mut found = Vec::new();
+    for (path, _) in tree
+        .below("crates/", ".rs")
+        .filter(|(_, text)| text.contains("for_each_seed("))
+    {
+        let parts: Vec<&str> = path
+            .trim_end_matches(".rs")
+            .trim_end_matches("/mod")
+            .split('/')
+            .collect();
+        if let ["crates", package, "tests", binary, module @ ..] = &parts[..] {
+            found.push((*package, *binary, module.join("::")));
+        }
+    }
+    found
+}
+
 impl Simulation {
-    fn run(mut self, first: u64, time: Duration) -> Result<(), Failure> {
+    fn run(self, first: u64, time: Duration) -> Result<(), Failure> {
         let binaries = self.binaries()?;
         let watch = Stopwatch::start();
         let mut tried = 0_u64;
         for seed in seeds_for(first, time) {
             for binary in &binaries {
-                let mut command = Command::new(binary);
-                command.current_dir(shell::root()).arg(self.filter).arg("--quiet");
-                command
-                    .env("LARDER_SEED", seed.to_string())
-                    .env("SHUTTLE_RANDOM_SEED", seed.to_string());
-                let output = command
-                    .output()
-                    .map_err(|error| Failure::new(format!("start {}: {error}", self.name)))?;
-                if !output.status.success() {
-                    say(&String::from_utf8_lossy(&output.stdout));
-                    say(&String::from_utf8_lossy(&output.stderr));
-                    let again = format!("cargo xtask sim {} --seed {seed} --minutes 0", self.name);
-                    return Err(Failure::new(format!(
-                        "{} failed with seed {seed}; to repeat it: {again}",
-                        self.name
-                    )));
-                }
+                self.try_seed(binary, seed)?;
             }
             tried += 1;
         }
@@ -107,17 +115,54 @@ impl Simulation {
         Ok(())
     }
 
+    fn try_seed(&self, binary: &Path, seed: u64) -> Result<(), Failure> {
+        let mut command = Command::new(binary);
+        command
+            .current_dir(&self.folder)
+            .env("CARGO_MANIFEST_DIR", &self.folder);
+        command
+            .env("LARDER_SEED", seed.to_string())
+            .args([&self.filter, "--quiet"]);
+        let output = command
+            .output()
+            .map_err(|error| Failure::new(format!("start {}: {error}", self.name)))?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        if test::tests_run(&printed) == 0 {
+            return Err(Failure::new(format!(
+                "{}: no test ran, which proves nothing",
+                self.name
+            )));
+        }
+        if output.status.success() {
+            return Ok(());
+        }
+        say(&printed);
+        say(&String::from_utf8_lossy(&output.stderr));
+        let again = format!("cargo xtask sim {} --seed {seed} --minutes 0", self.name);
+        Err(Failure::new(format!(
+            "{} failed with seed {seed}; to repeat it: {again}",
+            self.name
+        )))
+    }
+
     /// Builds the tests and gives the paths of their programs.
-    fn binaries(&mut self) -> Result<Vec<PathBuf>, Failure> {
-        let mut build = Command::new(self.build.get_program());
-        build.current_dir(shell::root());
-        let own = self.build.get_args().take_while(|argument| *argument != "--");
+    fn binaries(&self) -> Result<Vec<PathBuf>, Failure> {
+        let own: Vec<_> = self
+            .test
+            .get_args()
+            .take_while(|argument| *argument != "--")
+            .map(OsStr::to_owned)
+            .collect();
+        let mut build = shell::cargo(&[]);
         build
             .args(own)
             .args(["--no-run", "--message-format=json-render-diagnostics"]);
-        for (name, value) in self.build.get_envs() {
-            build.env(name, value.unwrap_or_default());
-        }
+        build.envs(
+            self.test
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        say(&format!("{}: building its tests", self.name));
         let messages = output_of(&mut build);
         let messages =
             messages.ok_or_else(|| Failure::new(format!("the tests of {} do not build", self.name)))?;
@@ -139,6 +184,20 @@ fn executable(message: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn simulations_are_found_by_what_they_draw_from() {
+        let seeded = "for_each_seed(8, |seed| {})";
+        let tree = Tree::of(&[
+            ("crates/kit/src/seed.rs", "pub fn for_each_seed(count: u64) {}"),
+            ("crates/kit/tests/it/log.rs", seeded),
+            ("crates/kit/tests/it/deep/er.rs", seeded),
+            ("crates/kit/tests/it/words.rs", "nothing"),
+            ("crates/core/tests/model/main.rs", "#![cfg(larder_shuttle)]"),
+        ]);
+        let names: Vec<String> = simulations(&tree).into_iter().map(|one| one.name).collect();
+        assert_eq!(names, ["kit/deep::er", "kit/log", "core/model"]);
+    }
 
     #[test]
     fn a_program_is_found_in_a_message() {

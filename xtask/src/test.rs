@@ -64,7 +64,7 @@ fn workspace() -> Command {
 
 /// The tests of one binary under a model checker, with all that they print about schedules.
 pub(crate) fn model(cfg: &str, package: &str, binary: &str) -> Command {
-    let folder = format!("target/{}", cfg.trim_start_matches("larder_"));
+    let folder = target_dir(cfg);
     let mut command = shell::cargo(&[
         "test",
         "-p",
@@ -78,6 +78,11 @@ pub(crate) fn model(cfg: &str, package: &str, binary: &str) -> Command {
     command.args(["--", "--nocapture"]);
     with_cfg(&mut command, cfg);
     command
+}
+
+/// Where the build output under a model checker lies, from the root: beside the usual one, so that neither throws the other away.
+pub(crate) fn target_dir(cfg: &str) -> String {
+    format!("target/{}", cfg.trim_start_matches("larder_"))
 }
 
 /// The test binaries that are empty unless built for a model checker: their `main.rs` says `#![cfg(…)]`.
@@ -95,6 +100,19 @@ pub(crate) fn model_suites(tree: &Tree) -> Vec<(&'static str, String, String)> {
         }
     }
     found
+}
+
+/// How many tests a run of `cargo test` started, over all its binaries.
+pub(crate) fn tests_run(output: &str) -> u64 {
+    let counts = output.lines().filter_map(|line| {
+        let count = line.trim().strip_prefix("running ")?;
+        count
+            .strip_suffix(" tests")
+            .or_else(|| count.strip_suffix(" test"))?
+            .parse::<u64>()
+            .ok()
+    });
+    counts.sum()
 }
 
 /// What is known of the parts that have run.
@@ -135,12 +153,17 @@ impl Suite {
             spoken(running),
             spoken(elapsed)
         ));
-        if passed + failed == 0 {
+        self.verdict()
+    }
+
+    /// Fails if a part did, if nothing ran, or if the suite has become too slow.
+    fn verdict(mut self) -> Result<(), Failure> {
+        if self.tally.passed + self.tally.failed == 0 {
             self.failed.push("no test ran".to_owned());
         }
-        if running > SUITE_MAX {
+        if self.tally.running > SUITE_MAX {
             self.failed
-                .push(format!("the suite may run {}", spoken(SUITE_MAX)));
+                .push(format!("the suite may run {} at most", spoken(SUITE_MAX)));
         }
         if self.failed.is_empty() {
             Ok(())
@@ -200,6 +223,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn runs_are_counted_over_all_binaries() {
+        assert_eq!(
+            tests_run("\nrunning 1 test\ntest a ... ok\n\nrunning 12 tests\n"),
+            13
+        );
+        assert_eq!(tests_run("\nrunning 0 tests\n\ntest result: ok. 0 passed\n"), 0);
+        assert_eq!(tests_run("error: could not compile\nrunning wild\n"), 0);
+    }
+
+    #[test]
     fn results_are_added_up() {
         let mut tally = Tally::default();
         for line in [
@@ -245,10 +278,20 @@ mod tests {
     }
 
     #[test]
-    fn a_suite_without_a_test_fails() {
+    fn a_suite_fails_that_runs_nothing_or_too_long() {
+        let suite = |passed, seconds| Suite {
+            tally: Tally {
+                passed,
+                running: Duration::from_secs(seconds),
+                ..Tally::default()
+            },
+            failed: Vec::new(),
+        };
+        assert!(suite(1, 600).verdict().is_ok(), "one test passed in time");
         assert!(
-            Suite::default().tell(Duration::ZERO).is_err(),
+            suite(0, 0).verdict().is_err(),
             "nothing ran, which proves nothing"
         );
+        assert!(suite(1, 601).verdict().is_err(), "it ran too long");
     }
 }

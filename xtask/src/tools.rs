@@ -2,7 +2,7 @@
 //!
 //! What is installed goes to `target/tools`, so that nothing outside the workspace changes and a clean removes it.
 
-use crate::shell::{self, Failure, root, say};
+use crate::shell::{self, Failure, output_of, root, say};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
@@ -70,6 +70,32 @@ pub(crate) fn component(subcommand: &str, name: &str) -> Result<(), Failure> {
     }
     say(&format!("{name} is missing: asking rustup for it"));
     shell::run(Command::new("rustup").args(["component", "add", name]))
+}
+
+/// Makes sure that a C++ compiler is there, which the fuzzing engine is built with. On Debian as root it is installed;
+/// elsewhere the user is told.
+pub(crate) fn cpp_compiler() -> Result<(), Failure> {
+    let there = ["c++", "g++", "clang++"]
+        .iter()
+        .any(|name| shell::succeeds(Command::new(name).arg("--version")));
+    if there || std::env::var_os("CXX").is_some() {
+        return Ok(());
+    }
+    let root = output_of(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
+    if !root || !shell::succeeds(Command::new("apt-get").arg("--version")) {
+        return Err(Failure::usage(
+            "there is no C++ compiler, which the fuzzing engine is built with: install g++",
+        ));
+    }
+    say("there is no C++ compiler: installing g++");
+    shell::run(Command::new("apt-get").args(["update", "--quiet"]))?;
+    shell::run(Command::new("apt-get").args([
+        "install",
+        "--yes",
+        "--quiet",
+        "--no-install-recommends",
+        "g++",
+    ]))
 }
 
 fn folder() -> PathBuf {

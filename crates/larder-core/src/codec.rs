@@ -11,7 +11,7 @@ mod file_header;
 mod reader;
 
 pub use file_header::{FileHeader, FileHeaderError, StoreId};
-pub use reader::{FrameReader, Scanned};
+pub use reader::{DamageReason, FrameReader, Scanned};
 
 /// The length of a frame's header in bytes.
 pub const FRAME_HEADER_BYTES: usize = 24;

@@ -43,8 +43,8 @@ pub use token::{Requirement, Token, TokenError};
 pub use clock::SystemClock;
 pub use clock::{Clock, Moment};
 pub use codec::{
-    Decoded, FRAME_HEADER_BYTES, FileHeader, FileHeaderError, FrameError, FrameFormat, FrameHeader,
-    FrameReader, Scanned, StoreId,
+    DamageReason, Decoded, FRAME_HEADER_BYTES, FileHeader, FileHeaderError, FrameError, FrameFormat,
+    FrameHeader, FrameReader, Scanned, StoreId,
 };
 pub use entropy::Entropy;
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]

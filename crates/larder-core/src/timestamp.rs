@@ -34,13 +34,13 @@ impl Timestamp {
     /// This much later, at most [`Timestamp::MAX`]. What is below a microsecond is cut off.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(saturating_micros(duration)))
+        Self(clamp(i128::from(self.0).saturating_add(micros(duration))))
     }
 
     /// This much earlier, at least [`Timestamp::MIN`]. What is below a microsecond is cut off.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(saturating_micros(duration)))
+        Self(clamp(i128::from(self.0).saturating_sub(micros(duration))))
     }
 
     /// The time from `earlier` until this timestamp; zero if `earlier` is not earlier.
@@ -60,6 +60,12 @@ impl fmt::Display for Timestamp {
     }
 }
 
-fn saturating_micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+/// The longest duration, 2^64 seconds, has fewer than 2^84 microseconds.
+fn micros(duration: Duration) -> i128 {
+    i128::try_from(duration.as_micros()).unwrap_or(i128::MAX)
+}
+
+fn clamp(micros: i128) -> i64 {
+    let end = if micros < 0 { i64::MIN } else { i64::MAX };
+    i64::try_from(micros).unwrap_or(end)
 }

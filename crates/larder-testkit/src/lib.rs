@@ -2,11 +2,16 @@
 //!
 //! It stands on the parts, so only their `tests/` use it; nothing that ships does.
 
+mod append_log;
 mod clock;
 pub mod decode;
+pub mod decode_frame;
 mod entropy;
 mod seed;
+mod storage;
 
+pub use append_log::{AppendLog, AppendLogError, Cut};
 pub use clock::SimClock;
 pub use entropy::SimEntropy;
 pub use seed::{FACTOR_VARIABLE, Random, SEED_VARIABLE, for_each_seed, seeds};
+pub use storage::{CrashPoint, Fault, Injection, Loss, SECTOR_BYTES, SimStorage};

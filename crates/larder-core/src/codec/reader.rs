@@ -12,6 +12,10 @@ const SEARCH_FACTOR: usize = 4;
 
 /// Reads the frames that stand one behind the other in `bytes`.
 ///
+/// Which version the frames have is the file's header's to say, for it lies in one sector and is whole or absent. A frame that
+/// says it is of a newer version counts for nothing unless its checksum is right: the bytes that a crash leaves say
+/// anything. So a format that changes how frames are laid out changes the version in the file's header too.
+///
 /// The frame at offset `o` has the place `salt + o`. The salt is drawn at random for each file, so that neither frames
 /// inside a body, which a user may have written, nor frames left over from another file pass for frames of this one.
 #[derive(Clone, Debug)]
@@ -34,7 +38,7 @@ pub enum Scanned<'a> {
         /// The frame.
         frame: Decoded<'a>,
     },
-    /// The rest of the sequence, `bytes` long, holds no sound frame and nothing that says it is newer: what a crash
+    /// The rest of the sequence, `bytes` long, holds no sound frame: what a crash
     /// leaves of a write that was not durable. The last item.
     TornTail {
         /// Where it begins.
@@ -44,8 +48,7 @@ pub enum Scanned<'a> {
         /// Why the first frame of it could not be read.
         error: FrameError,
     },
-    /// Bytes that cannot be read, with a sound frame behind them, or of a newer version, or a sound frame of another kind
-    /// or place in the format. No crash explains them.
+    /// Bytes that cannot be read, and of which the bytes alone do not say that a crash explains them.
     Damage {
         /// Where it begins.
         offset: usize,
@@ -53,7 +56,34 @@ pub enum Scanned<'a> {
         bytes: usize,
         /// Why the first frame of it could not be read.
         error: FrameError,
+        /// What speaks against a torn tail.
+        reason: DamageReason,
     },
+}
+
+/// Why unreadable bytes are not taken for a torn tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DamageReason {
+    /// A sound frame stands behind them. It is a torn tail all the same if the caller knows that all that stands behind was
+    /// written before the unreadable bytes were durable: a crash may keep a later write and lose an earlier one.
+    SoundBehind,
+    /// They are a sound frame in its place, which this format refuses: of another version, kind, schema or length.
+    Foreign,
+    /// They look like so many overlapping frames that the search for a sound one was given up.
+    Undecided,
+}
+
+impl Scanned<'_> {
+    /// Where it begins.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        match self {
+            Self::Frame { offset, .. } | Self::TornTail { offset, .. } | Self::Damage { offset, .. } => {
+                *offset
+            }
+        }
+    }
 }
 
 impl<'a> FrameReader<'a> {
@@ -86,24 +116,25 @@ impl<'a> FrameReader<'a> {
 
     /// Sorts out what could not be read.
     fn unreadable(&mut self, error: FrameError) -> Scanned<'a> {
-        let whole = self.rest.len();
-        let explained = !error.is_newer() && !self.is_sound_of_another_format();
-        match self.find_sound() {
-            Found::At(bytes) => Scanned::Damage {
-                offset: self.step(bytes),
-                bytes,
-                error,
-            },
-            Found::None if explained => Scanned::TornTail {
-                offset: self.step(whole),
-                bytes: whole,
-                error,
-            },
-            Found::None | Found::TooCostly => Scanned::Damage {
-                offset: self.step(whole),
-                bytes: whole,
-                error,
-            },
+        let foreign = self.is_sound_of_another_format();
+        let found = self.find_sound();
+        let bytes = if let Found::At(bytes) = found {
+            bytes
+        } else {
+            self.rest.len()
+        };
+        let offset = self.step(bytes);
+        let reason = match found {
+            _ if foreign => DamageReason::Foreign,
+            Found::At(_) => DamageReason::SoundBehind,
+            Found::TooCostly => DamageReason::Undecided,
+            Found::None => return Scanned::TornTail { offset, bytes, error },
+        };
+        Scanned::Damage {
+            offset,
+            bytes,
+            error,
+            reason,
         }
     }
 

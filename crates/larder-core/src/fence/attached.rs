@@ -1,5 +1,6 @@
 //! What hears of every invalidation: journals, and the drop hooks of parts that keep no cell for their entries.
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -35,16 +36,38 @@ impl Attached {
     /// A panic in one keeps none of the others from hearing; the first goes on to the caller afterwards,
     /// since what its hook should have removed may still be there.
     pub(super) fn tell(&self, target: &Target, raised: Raised) {
-        let mut panicked = None;
+        let mut panics = Panics::default();
         for (_, journal) in &self.journals {
-            let told = catch_unwind(AssertUnwindSafe(|| journal.raised(&[raised])));
-            panicked = panicked.or(told.err());
+            panics.put_off(|| journal.raised(&[raised]));
         }
         for (_, hook) in &self.hooks {
-            let told = catch_unwind(AssertUnwindSafe(|| hook.invalidated(target)));
-            panicked = panicked.or(told.err());
+            panics.put_off(|| hook.invalidated(target));
         }
-        if let Some(panic) = panicked {
+        panics.go_on();
+    }
+}
+
+/// Puts off the panics of journals and hooks until everything that must be done beside them is done.
+#[derive(Default)]
+pub(super) struct Panics {
+    first: Option<Box<dyn Any + Send>>,
+}
+
+impl Panics {
+    /// Runs `step`. What it gives is lost if it panics.
+    pub(super) fn put_off<T>(&mut self, step: impl FnOnce() -> T) -> Option<T> {
+        match catch_unwind(AssertUnwindSafe(step)) {
+            Ok(done) => Some(done),
+            Err(panic) => {
+                self.first.get_or_insert(panic);
+                None
+            }
+        }
+    }
+
+    /// Lets the first panic go on to the caller, if there was one.
+    pub(super) fn go_on(self) {
+        if let Some(panic) = self.first {
             resume_unwind(panic);
         }
     }

@@ -121,9 +121,15 @@ impl Journaled {
     /// A pin for an entry that was filled at `started` and lay on this journal's disk; `None` if something it
     /// depends on may have been invalidated since.
     ///
+    /// `None` also for a stamp that the clock has not reached: whoever raised the floor as it must has none on its
+    /// disk, and a damaged one would outlive what comes until then.
+    ///
     /// `targets` are all that the entry depends on. `None` also for more than
     /// [`PIN_TARGETS_MAX`](crate::limits::PIN_TARGETS_MAX) of them. O(targets), one shard lock each.
     pub fn restore(&self, started: Stamp, targets: &[Target]) -> Option<Pin> {
+        if started > self.fence.stamp() {
+            return None;
+        }
         let (pin, dropped) = self.fence.pin_since(started, targets)?;
         // The order matters. A stamp that has left the ring is in the journal if the journal is complete beyond
         // it; only after asking that may the table be asked; and only after the table the floor, since the

@@ -1,84 +1,26 @@
-//! Lanes: what the fence knows of each source that a follower brings to it.
+//! A lane: what a follower tells the fence of its source.
 //!
 //! A lane has an epoch, the progress made in it, a lease that says until when this node may believe that it has
 //! heard everything, and a state. The follower feeds it; readers only ask. What is always true: progress is
 //! published after the invalidations it vouches for are raised, and never goes back within an epoch.
 
 use std::fmt;
-use std::sync::OnceLock;
 
 use super::Fence;
-use super::cause::{Cause, LaneIndex};
+use super::attached::Panics;
+use super::cause::Cause;
 use super::error::FenceError;
-use super::progress::{Applied, Progress};
+use super::lanes::{LaneShared, LaneState};
 use super::stamp::Stamp;
 use crate::as_of::AsOf;
 use crate::clock::Moment;
 use crate::cursor::Cursor;
 use crate::invalidations::{Invalidation, Origin, Reason};
-use crate::limits::LANES_MAX;
 use crate::position::{Epoch, Position, SourceId};
 use crate::source::Head;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
-use crate::target::Target;
-use crate::token::{Requirement, Token};
-
-/// What a lane's follower last found out about its source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LaneState {
-    /// Not caught up since the start: what an earlier run left must read as absent.
-    Starting,
-    /// Caught up, and the lease is valid. The only state that is sure.
-    Live,
-    /// The lease is over, the source answers, and rows are left.
-    Lagging,
-    /// The lease is over and the source does not answer.
-    Suspect,
-    /// A gap was found and the flush that closes it is not done.
-    Gap,
-}
-
-/// Whether this node may believe that it has heard of every invalidation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certainty {
-    /// Every lane that counts is live.
-    Sure,
-    /// A lane is not.
-    Unsure {
-        /// Since when: the end of its lease, or when it began if it never had one.
-        since: Moment,
-        /// What is the matter with it.
-        state: LaneState,
-    },
-}
-
-/// All lanes of a fence.
-pub(super) struct Lanes {
-    list: Mutex<Vec<Arc<LaneShared>>>,
-    /// The source of each lane, readable without the lock.
-    sources: [OnceLock<SourceId>; LANES_MAX],
-    /// Until when every lane that counts is sure, in nanoseconds of the clock; the greatest number if none counts.
-    sure_until: AtomicU64,
-}
-
-pub(super) struct LaneShared {
-    pub(super) index: LaneIndex,
-    pub(super) source: SourceId,
-    state: Mutex<Inner>,
-}
-
-struct Inner {
-    progress: Progress,
-    /// The follower's word; `Live` here means "live while the lease lasts, else lagging".
-    phase: LaneState,
-    lease_until: Moment,
-    since: Moment,
-    optional: bool,
-    /// A follower holds the lane.
-    taken: bool,
-    origin: Option<Origin>,
-}
+use crate::sync::Arc;
+use crate::target::{Target, TargetHash};
+use crate::token::Token;
 
 /// One source as its follower feeds it to a fence. Dropped, the lane stays as it is and its lease runs out.
 pub struct Lane {
@@ -104,163 +46,20 @@ pub struct OwnCommit<'a> {
     targets: Vec<Target>,
 }
 
-impl Lanes {
-    pub(super) fn new() -> Lanes {
-        Lanes {
-            list: Mutex::new(Vec::new()),
-            sources: [const { OnceLock::new() }; LANES_MAX],
-            sure_until: AtomicU64::new(u64::MAX),
-        }
-    }
-
-    pub(super) fn source(&self, lane: LaneIndex) -> Option<SourceId> {
-        self.sources.get(lane.index())?.get().copied()
-    }
-
-    pub(super) fn find(&self, source: SourceId) -> Option<Arc<LaneShared>> {
-        self.list
-            .lock()
-            .iter()
-            .find(|lane| lane.source == source)
-            .cloned()
-    }
-
-    pub(super) fn all(&self) -> Vec<Arc<LaneShared>> {
-        self.list.lock().clone()
-    }
-
-    /// The lane of `source`, made if need be, and whether it was. Fails while a follower holds it.
-    fn take(&self, source: SourceId, now: Moment) -> Result<(Arc<LaneShared>, bool), FenceError> {
-        let mut list = self.list.lock();
-        if let Some(lane) = list.iter().find(|lane| lane.source == source) {
-            let mut inner = lane.state.lock();
-            if inner.taken {
-                return Err(FenceError::AlreadyFollowing { source_id: source });
-            }
-            inner.taken = true;
-            inner.phase = LaneState::Starting;
-            inner.since = now;
-            drop(inner);
-            return Ok((Arc::clone(lane), false));
-        }
-        let index = list.len();
-        let Some(slot) = self.sources.get(index) else {
-            return Err(FenceError::TooManyLanes { max: LANES_MAX });
-        };
-        slot.set(source)
-            .expect("invariant: lanes are made one after another under the lock");
-        let index = LaneIndex(u8::try_from(index).expect("invariant: at most 8 lanes"));
-        let lane = Arc::new(LaneShared {
-            index,
-            source,
-            state: Mutex::new(Inner::starting(now)),
-        });
-        list.push(Arc::clone(&lane));
-        Ok((lane, true))
-    }
-
-    /// Works out anew until when every lane that counts is sure.
-    fn refresh_certainty(&self) {
-        let list = self.list.lock();
-        let until = list.iter().map(|lane| lane.state.lock().sure_until());
-        let until = until.min().unwrap_or(Moment::MAX);
-        // Stored under the lock of the list, so that an older answer never overwrites a newer one.
-        self.sure_until.store(until.as_nanos(), Ordering::Release);
-    }
-
-    /// One atomic load, and one reading of the clock if there is a lane that counts.
-    pub(super) fn certainty(&self, now: impl Fn() -> Moment) -> Certainty {
-        let until = self.sure_until.load(Ordering::Acquire);
-        if until == u64::MAX {
-            return Certainty::Sure;
-        }
-        let now = now();
-        if now < Moment::from_nanos(until) {
-            return Certainty::Sure;
-        }
-        let list = self.list.lock();
-        let unsure = list.iter().filter_map(|lane| lane.state.lock().unsure(now));
-        unsure
-            .min_by_key(|(since, _)| *since)
-            .map_or(Certainty::Sure, |(since, state)| Certainty::Unsure {
-                since,
-                state,
-            })
-    }
-}
-
-impl Inner {
-    fn starting(now: Moment) -> Inner {
-        Inner {
-            progress: Progress::default(),
-            phase: LaneState::Starting,
-            lease_until: Moment::from_nanos(0),
-            since: now,
-            optional: false,
-            taken: true,
-            origin: None,
-        }
-    }
-
-    fn state(&self, now: Moment) -> LaneState {
-        match self.phase {
-            LaneState::Starting | LaneState::Gap => self.phase,
-            _ if now < self.lease_until => LaneState::Live,
-            LaneState::Suspect => LaneState::Suspect,
-            _ => LaneState::Lagging,
-        }
-    }
-
-    fn sure_until(&self) -> Moment {
-        match self.phase {
-            _ if self.optional => Moment::MAX,
-            LaneState::Starting | LaneState::Gap => Moment::from_nanos(0),
-            _ => self.lease_until,
-        }
-    }
-
-    fn unsure(&self, now: Moment) -> Option<(Moment, LaneState)> {
-        let state = self.state(now);
-        let counts = !self.optional && state != LaneState::Live;
-        counts.then_some(match state {
-            LaneState::Starting | LaneState::Gap => (self.since, state),
-            _ => (self.lease_until, state),
-        })
-    }
-}
-
-impl LaneShared {
-    pub(super) fn judge(&self, requirement: &Requirement, waiting_since: Option<u64>) -> Applied {
-        self.state.lock().progress.judge(requirement, waiting_since)
-    }
-
-    pub(super) fn reaches(&self, requirement: &Requirement, as_of: AsOf) -> bool {
-        requirement.source() == self.source
-            && as_of.source() == self.source
-            && self.state.lock().progress.reaches(requirement, as_of)
-    }
-
-    pub(super) fn rounds(&self) -> u64 {
-        self.state.lock().progress.rounds()
-    }
-
-    pub(super) fn cursor(&self) -> Option<Cursor> {
-        self.state.lock().progress.cursor().cloned()
-    }
-
-    /// Whether points of this epoch are what the lane's bounds are measured in.
-    pub(super) fn is_in_epoch_of(&self, as_of: AsOf) -> bool {
-        self.state.lock().progress.epoch_of_bounds() == Some(as_of.epoch())
-    }
+/// Where a delivered row comes from.
+enum RowOrigin {
+    /// Another process, or nobody who said so.
+    Elsewhere,
+    /// A commit of this process that is not, or no longer, remembered as applied.
+    Here,
+    /// A commit of this process that is remembered as applied.
+    Remembered,
 }
 
 impl Lane {
     /// The lane of `source`, new or left by a follower that is gone.
     pub(super) fn take(fence: &Fence, source: SourceId) -> Result<Lane, FenceError> {
-        let (lane, is_new) = fence.shared().lanes.take(source, fence.shared().time())?;
-        if is_new {
-            fence.shared().each_shard(|shard| shard.begin_unknown(lane.index));
-        }
+        let lane = fence.shared().lanes.take(source, fence.shared().time())?;
         fence.shared().lanes.refresh_certainty();
         Ok(Lane {
             fence: fence.clone(),
@@ -290,10 +89,14 @@ impl Lane {
     ///
     /// O(ring): for the start of a follower and for gaps.
     pub fn begin(&self, head: &Head) {
-        let shared = self.fence.shared();
-        // In between, shards measure in different epochs: loads from copies are refused.
-        self.lane.state.lock().progress.prepare();
-        shared.each_shard(|shard| shard.rebase(self.lane.index, head.as_of.point()));
+        let (shared, base) = (self.fence.shared(), head.as_of.point());
+        if self.lane.is_in_epoch_of(head.as_of) {
+            shared.each_shard(|shard| shard.raise_base(self.lane.index, base));
+        } else {
+            // While the shards change over the lane is in no epoch, so that loads from copies are refused.
+            self.lane.state.lock().progress.leave_epoch();
+            shared.each_shard(|shard| shard.rebase(self.lane.index, base));
+        }
         self.lane.state.lock().progress.begin(head);
         shared.wake_all(self.lane.source);
     }
@@ -343,10 +146,8 @@ impl Lane {
         reason: &Reason,
         targets: Vec<Target>,
     ) -> OwnCommit<'_> {
-        for target in &targets {
-            self.fence
-                .invalidate(target, self.cause(position, bound, reason.clone()));
-        }
+        self.fence
+            .invalidate_many(&targets, &self.cause(position, bound, reason.clone()));
         OwnCommit {
             lane: self,
             epoch,
@@ -359,23 +160,40 @@ impl Lane {
     /// Raises the fence for rows that the source delivered; `bound` certainly includes their commits.
     ///
     /// A commit of this node that was applied when it committed is not applied a second time: its entries would
-    /// end twice. Its bound is filled in instead.
+    /// end twice. Its bound is filled in instead. All rows are raised before a panic of a hook or a journal goes on
+    /// to the caller.
     pub fn raise(&self, rows: &[Invalidation], bound: AsOf) {
+        let mut panics = Panics::default();
         for row in rows {
-            if self.was_applied_here(row) {
-                self.settle(row.position(), bound);
-            } else {
-                let cause = self.cause(row.position(), Some(bound), row.reason().clone());
-                self.fence.invalidate(row.target(), cause);
+            match self.origin_of(row) {
+                RowOrigin::Remembered => self.settle(row.position(), bound),
+                RowOrigin::Here => {
+                    // Raised when it committed, and forgotten since: what the ring has of it is settled all the same.
+                    self.settle_one(row.hash(), row.position(), bound);
+                    panics.put_off(|| self.raise_one(row, bound));
+                }
+                RowOrigin::Elsewhere => {
+                    panics.put_off(|| self.raise_one(row, bound));
+                }
             }
         }
+        panics.go_on();
     }
 
-    fn was_applied_here(&self, row: &Invalidation) -> bool {
+    fn raise_one(&self, row: &Invalidation, bound: AsOf) {
+        let cause = self.cause(row.position(), Some(bound), row.reason().clone());
+        self.fence.invalidate(row.target(), cause);
+    }
+
+    fn origin_of(&self, row: &Invalidation) -> RowOrigin {
         let inner = self.lane.state.lock();
-        inner.origin.is_some()
-            && row.origin() == inner.origin.as_ref()
-            && inner.progress.own.contains(row.position())
+        if inner.origin.is_none() || row.origin() != inner.origin.as_ref() {
+            RowOrigin::Elsewhere
+        } else if inner.progress.own.contains(row.position()) {
+            RowOrigin::Remembered
+        } else {
+            RowOrigin::Here
+        }
     }
 
     /// Fills in the bound of a commit that was applied before its bound was known.
@@ -392,6 +210,13 @@ impl Lane {
         }
     }
 
+    fn settle_one(&self, hash: TargetHash, position: Position, bound: AsOf) {
+        if let Some(point) = self.point(Some(bound)) {
+            let mut shard = self.fence.shared().shard(hash);
+            shard.settle(hash, self.lane.index, position, point);
+        }
+    }
+
     /// Marks the moment before the source is asked.
     pub fn round(&self) -> Round {
         let number = self.lane.state.lock().progress.begin_round();
@@ -402,8 +227,11 @@ impl Lane {
     }
 
     /// `cursor` is applied, and so are the single commits above it: the fence was raised for all of them.
-    /// Wakes whoever waited for that. An older cursor changes nothing.
+    /// Wakes whoever waited for that. An older cursor changes nothing, nor does one of another source or epoch.
     pub fn publish(&self, cursor: &Cursor, singles: &[Position]) {
+        if cursor.source() != self.lane.source {
+            return;
+        }
         let highest = self.lane.state.lock().progress.publish(cursor, singles);
         if let Some(highest) = highest {
             self.fence.shared().wake_up_to(self.lane.source, highest);
@@ -459,7 +287,9 @@ impl Lane {
 
     /// The state now.
     pub fn state(&self) -> LaneState {
-        self.lane.state.lock().state(self.fence.shared().time())
+        // Read before the lock is taken: a clock is foreign code.
+        let now = self.fence.shared().time();
+        self.lane.state.lock().state(now)
     }
 
     /// How far the source has been applied.
@@ -487,14 +317,14 @@ impl OwnCommit<'_> {
     pub fn publish(self) {
         let hashes = self.targets.iter().map(Target::hash).collect();
         let lane = &self.lane.lane;
-        lane.state
-            .lock()
+        let mut inner = lane.state.lock();
+        let highest = inner
             .progress
             .own_commit(self.epoch, self.position, self.bound, hashes);
-        self.lane
-            .fence
-            .shared()
-            .wake_up_to(lane.source, self.position.next());
+        drop(inner);
+        if let Some(highest) = highest {
+            self.lane.fence.shared().wake_up_to(lane.source, highest);
+        }
     }
 }
 

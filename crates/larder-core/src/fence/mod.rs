@@ -26,6 +26,7 @@ mod error;
 mod explain;
 mod journal;
 mod lane;
+mod lanes;
 mod own;
 mod pin;
 mod progress;
@@ -49,13 +50,15 @@ pub use cause::Cause;
 pub use error::{FenceError, Fenced, PinError, TooOld};
 pub use explain::{CommitSeen, Explained, Explanation, Invalidated, Last};
 pub use journal::{Journal, Journaled, Raised, StampRuns};
-pub use lane::{Certainty, Lane, LaneState, Optional, OwnCommit, Round};
+pub use lane::{Lane, Optional, OwnCommit, Round};
+pub use lanes::{Certainty, LaneState};
 pub use pin::Pin;
 pub use progress::Applied;
 pub use stamp::{Run, Stamp};
 pub use stats::{FenceStats, InvalidationsByKind};
 pub use wait::WhenApplied;
 
+use self::attached::Panics;
 use self::shared::Shared;
 use crate::as_of::AsOf;
 use crate::cursor::Cursor;
@@ -142,11 +145,14 @@ impl Fence {
 
     /// [`Fence::invalidate`] for several targets of one cause. Returns the last stamp, or the clock as it is if
     /// there are none.
+    /// All of them are raised before a panic of a hook or a journal goes on to the caller.
     pub fn invalidate_many<'a>(&self, targets: impl IntoIterator<Item = &'a Target>, cause: &Cause) -> Stamp {
         let mut last = None;
+        let mut panics = Panics::default();
         for target in targets {
-            last = Some(self.shared.invalidate(target, cause.clone()));
+            last = panics.put_off(|| self.shared.invalidate(target, cause.clone()));
         }
+        panics.go_on();
         last.unwrap_or_else(|| self.shared.now())
     }
 

@@ -72,6 +72,11 @@ impl OwnCommits {
         self.by_position.contains_key(&position)
     }
 
+    /// The greatest position that is remembered.
+    pub(super) fn last(&self) -> Option<Position> {
+        self.by_position.last_key_value().map(|(position, _)| *position)
+    }
+
     pub(super) fn bound(&self, position: Position) -> Option<u64> {
         self.by_position.get(&position).and_then(|own| own.bound)
     }

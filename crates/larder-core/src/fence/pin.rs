@@ -1,5 +1,6 @@
 //! Pins: what an entry, or a load in flight, holds to be told whether it may still be believed.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::target::{Target, TargetHash};
 
 /// The most hashes that one target stands for: itself and its parents.
 const LINEAGE_MAX: usize = 3;
+
+/// Up to so many targets are compared one by one; beyond, they are looked up.
+const FEW_TARGETS: usize = 16;
 
 /// Holds the cells of targets and of all their parents, and the stamp at which it was taken. 16 bytes.
 ///
@@ -114,9 +118,11 @@ impl Pin {
         let mut held: Vec<TargetHash> = self.hashes().collect();
         held.sort_unstable();
         let mut late: ThinVec<CellRef> = ThinVec::new();
+        let mut named = Named::default();
         for target in targets {
             let lineage = target.lineage();
-            if lineage.first().is_some_and(|own| held.binary_search(own).is_ok()) {
+            let is_held = lineage.first().is_some_and(|own| held.binary_search(own).is_ok());
+            if is_held || !named.is_new(&lineage, &late) {
                 continue;
             }
             // The parent of the one before was held or asked about a moment ago.
@@ -129,6 +135,7 @@ impl Pin {
                 return Err(TooOld::Invalidated);
             }
             late.push(cell);
+            // No two of them are the same, so this is too many already, and the rest need not be looked at.
             if late.len() > PIN_TARGETS_MAX {
                 break;
             }
@@ -247,12 +254,41 @@ fn take_all(shared: &Arc<Shared>, targets: &[Target]) -> Result<Hold, PinError> 
         _ => {
             check_count(shared, targets)?;
             let mut cells: ThinVec<CellRef> = ThinVec::with_capacity(targets.len());
+            let mut named = Named::default();
             for target in targets {
-                let cell = shared.take(&target.lineage(), cells.last());
-                cells.push(cell);
+                let lineage = target.lineage();
+                if named.is_new(&lineage, &cells) {
+                    let cell = shared.take(&lineage, cells.last());
+                    cells.push(cell);
+                }
+            }
+            if cells.len() < targets.len() {
+                cells.shrink_to_fit();
             }
             Ok(Hold::several(cells, 0))
         }
+    }
+}
+
+/// Which targets of a list have been named before: the rows of a list share a few tags, and naming one again must
+/// neither cost room in the pin nor push another one out.
+#[derive(Default)]
+struct Named {
+    many: HashSet<TargetHash>,
+}
+
+impl Named {
+    /// Whether the first of `lineage` is named for the first time, `taken` being the cells of those before. O(1)
+    /// expected, and no allocation for few.
+    fn is_new(&mut self, lineage: &[TargetHash], taken: &[CellRef]) -> bool {
+        let Some(own) = lineage.first() else { return false };
+        if taken.len() < FEW_TARGETS {
+            return taken.iter().all(|cell| cell.hash() != *own);
+        }
+        if self.many.is_empty() {
+            self.many.extend(taken.iter().map(|cell| cell.hash()));
+        }
+        self.many.insert(*own)
     }
 }
 

@@ -47,26 +47,24 @@ pub(super) struct Progress {
     pub(super) own: OwnCommits,
     /// Cursors applied lately, oldest first, and points of the source that include them.
     reached: VecDeque<(Cursor, AsOf)>,
-    /// The epoch is being taken up: until the shards know, bounds of neither epoch can be compared.
-    beginning: bool,
     rounds: u64,
     /// The last caught-up round: its number, and the end that it saw.
     caught: Option<(u64, Position)>,
 }
 
 impl Progress {
-    /// The epoch in whose points the lane's bounds are measured; `None` while that changes.
-    pub(super) fn epoch_of_bounds(&self) -> Option<Epoch> {
-        self.epoch.filter(|_| !self.beginning)
-    }
-
-    /// Bounds cannot be compared until [`Progress::begin`].
-    pub(super) fn prepare(&mut self) {
-        self.beginning = true;
+    /// The epoch that counts; `None` before the first, and while a lane changes over to another.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        self.epoch
     }
 
     pub(super) fn cursor(&self) -> Option<&Cursor> {
         self.cursor.as_ref()
+    }
+
+    /// No epoch counts until [`Progress::begin`].
+    pub(super) fn leave_epoch(&mut self) {
+        self.epoch = None;
     }
 
     /// Takes up the epoch of `head`. Nothing of another epoch counts any more.
@@ -82,7 +80,6 @@ impl Progress {
             self.epoch = Some(epoch);
         }
         self.former.clone_from(&head.former);
-        self.beginning = false;
     }
 
     /// Everything that this follower feeds has been flushed after the epoch was taken up.
@@ -91,17 +88,28 @@ impl Progress {
     }
 
     /// A commit of this node has been applied here. One of another epoch is not remembered: the follower will
-    /// apply it, or flush.
+    /// apply it, or flush. Returns the position below which something may have become true.
     pub(super) fn own_commit(
         &mut self,
         epoch: Epoch,
         position: Position,
         bound: Option<u64>,
         targets: Vec<TargetHash>,
-    ) {
-        if self.epoch == Some(epoch) {
-            self.own.remember(position, bound, targets);
+    ) -> Option<Position> {
+        if self.epoch != Some(epoch) {
+            return None;
         }
+        self.own.remember(position, bound, targets);
+        Some(self.highest())
+    }
+
+    /// Nothing from here on is applied. Whichever commit came last, a token that also names higher ones may be
+    /// satisfied by it, and waits are listed by the highest.
+    fn highest(&self) -> Position {
+        let end = self.cursor.as_ref().map_or(Position::ZERO, Cursor::end);
+        let single = self.singles.last().map_or(end, |last| last.next());
+        let own = self.own.last().map_or(end, Position::next);
+        end.max(single).max(own)
     }
 
     /// Forgets what a server that has recovered from a crash may contradict: all but the confirmed cursor.
@@ -126,12 +134,7 @@ impl Progress {
             self.singles.pop_first();
         }
         self.own.forget_included(now);
-        let highest = self
-            .singles
-            .last()
-            .copied()
-            .map_or(now.end(), |last| last.next().max(now.end()));
-        Some(highest)
+        Some(self.highest())
     }
 
     /// A read that showed everything up to `as_of` is applied as far as the published cursor.

@@ -160,25 +160,22 @@ impl Shard {
         }
     }
 
-    /// A lane begins an epoch at `base`: all that is known of it so far is within that point, or was flushed.
+    /// A lane begins an epoch at `base`. What is known of its former epochs is within that point, or was flushed.
+    /// What is unknown stays so: it may be a commit of this node that is later than `base`.
     pub(super) fn rebase(&mut self, lane: LaneIndex, base: u64) {
-        self.left[lane.index()] = Left {
-            bound: base,
-            unknown: None,
-        };
+        self.left[lane.index()].bound = base;
         self.ring.for_each_mut(|entry| {
             if let Some(commit) = entry.cause.commit.as_mut().filter(|commit| commit.lane == lane) {
-                commit.bound = Some(base);
+                commit.bound = commit.bound.map(|_| base);
             }
         });
     }
 
-    /// Nothing is known yet of what a new lane's source invalidated before.
-    pub(super) fn begin_unknown(&mut self, lane: LaneIndex) {
-        self.left[lane.index()] = Left {
-            bound: 0,
-            unknown: Some(Stamp::MAX),
-        };
+    /// A lane begins anew within its epoch: what this node has missed is within `base`. What it has seen may be
+    /// later than that, and keeps its bounds.
+    pub(super) fn raise_base(&mut self, lane: LaneIndex, base: u64) {
+        let left = &mut self.left[lane.index()];
+        left.bound = left.bound.max(base);
     }
 
     /// Fills in the bound of a commit that was applied before its bound was known.

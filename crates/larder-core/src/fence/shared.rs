@@ -8,7 +8,7 @@ use std::fmt;
 use super::cause::Cause;
 use super::cell::{Cell, CellInTable, CellRef};
 use super::journal::Raised;
-use super::lane::Lanes;
+use super::lanes::Lanes;
 use super::registry::Registered;
 use super::shard::Shard;
 use super::spread::Spread;
@@ -130,7 +130,8 @@ impl Shared {
     pub(super) fn invalidate(&self, target: &Target, cause: Cause) -> Stamp {
         let (hash, kind) = (target.hash(), Kind::of(target));
         let commit = cause.commit;
-        let time = self.clock.coarse();
+        // Not the coarse time, which may lag: loads from copies are held back by this one for as long as they said.
+        let time = self.time();
         let mut shard = self.shard(hash);
         let stamp = self.next_stamp();
         let raised = shard.raise(hash, kind, stamp, time, cause);

@@ -139,7 +139,7 @@ fn progress_is_published_after_the_raise() {
 /// never heard whether it committed. Both are applied once the progress says so, and what was loaded after the
 /// first is not ended a second time.
 ///
-/// Contract: O59, F15
+/// Contract: F15, O59 (partial: the fence's half)
 #[test]
 fn own_commits_are_skipped_only_if_they_were_applied() {
     explore("own_commits_are_skipped_only_if_they_were_applied", || {
