@@ -1,8 +1,9 @@
 //! `cargo xtask mutate [--list] [id…]`: applies each mutation to a copy of the tree and demands that its test fails.
 //!
 //! A mutation is caught when the code builds, its test runs, and the test fails; a compile error, a run without a test, and a
-//! test that does not end are no catch. The copy lies in `target/mutate/`; the user's own files are never touched. The copy
-//! and its build output are kept between runs, so that each mutation rebuilds only what it changes.
+//! test that does not end are no catch. The copy lies in `target/mutate/`; the user's own files are never touched. The
+//! build output of its dependencies is shared with `cargo xtask test`, and all of it is kept between runs, so that each
+//! mutation rebuilds only what it changes.
 
 use crate::mutation::{self, Mutation};
 use crate::shell::{self, Ended, Failure, Stopwatch, root, say, spoken};
@@ -269,10 +270,10 @@ impl Copy {
         let again = file.try_clone().map_err(fail)?;
         let mut cargo = shell::cargo(&["test", "--quiet", "--no-fail-fast"]);
         // `--quiet` of cargo hides only what it says itself; the tests' own lines and compile errors stay.
-        cargo.current_dir(&self.tree).env(
-            "CARGO_TARGET_DIR",
-            self.home.join(mutation.cfg.unwrap_or("plain")),
-        );
+        let output = mutation.cfg.map_or("target".to_owned(), test::target_dir);
+        cargo
+            .current_dir(&self.tree)
+            .env("CARGO_TARGET_DIR", root().join(output));
         cargo.stdout(file).stderr(again);
         if let Some(cfg) = mutation.cfg {
             shell::with_cfg(&mut cargo, cfg);
