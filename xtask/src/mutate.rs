@@ -1,8 +1,9 @@
 //! `cargo xtask mutate [--list] [id…]`: applies each mutation to a copy of the tree and demands that its test fails.
 //!
 //! A mutation is caught when the code builds, its test runs, and the test fails; a compile error, a run without a test, and a
-//! test that does not end are no catch. The copy lies in `target/mutate/`; the user's own files are never touched. The copy
-//! and its build output are kept between runs, so that each mutation rebuilds only what it changes.
+//! test that does not end are no catch. The copy lies in `target/mutate/`; the user's own files are never touched. The
+//! build output of its dependencies is shared with `cargo xtask test`, and all of it is kept between runs, so that each
+//! mutation rebuilds only what it changes.
 
 use crate::mutation::{self, Mutation};
 use crate::shell::{self, Ended, Failure, Stopwatch, root, say, spoken};
@@ -56,6 +57,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 fn try_all(chosen: &[&Mutation]) -> Result<(), Failure> {
     let watch = Stopwatch::start();
     let mut copy = Copy::fresh()?;
+    // All tests first and all mutations after: so the unchanged code is built once, not once between any two mutations.
+    for mutation in chosen {
+        copy.try_unchanged(mutation)?;
+    }
     let mut lost = Vec::new();
     for mutation in chosen {
         let own = Stopwatch::start();
@@ -114,12 +119,52 @@ impl Verdict {
     }
 }
 
+/// What makes two mutations' tests the same: the arguments and the cfg.
+type TestKey = (Vec<String>, Option<&'static str>);
+
+impl Mutation {
+    fn test_key(&self) -> TestKey {
+        (self.breaks.clone(), self.cfg)
+    }
+}
+
 /// The copy of the tree that is mutated.
 struct Copy {
     tree: PathBuf,
     home: PathBuf,
     /// For each test: why it does not pass on the unchanged copy, or nothing if it does.
-    sound: HashMap<(Vec<String>, Option<&'static str>), Option<String>>,
+    sound: HashMap<TestKey, Option<String>>,
+}
+
+/// The files that a mutation touches, as they were: nothing for one that was not there. The user may go on editing the
+/// tree, so they are not taken from it again.
+struct Before(Vec<(PathBuf, Option<Vec<u8>>)>);
+
+impl Before {
+    fn of(tree: &Path, mutation: &Mutation) -> Self {
+        let paths = mutation
+            .files
+            .iter()
+            .chain(&mutation.added)
+            .map(|path| tree.join(path));
+        Self(
+            paths
+                .map(|path| (path.clone(), std::fs::read(path).ok()))
+                .collect(),
+        )
+    }
+
+    fn restore(self) -> Result<(), Failure> {
+        for (path, bytes) in self.0 {
+            let done = match bytes {
+                Some(bytes) => std::fs::write(&path, bytes),
+                None if path.exists() => std::fs::remove_file(&path),
+                None => Ok(()),
+            };
+            done.map_err(|error| Failure::new(format!("restore {}: {error}", path.display())))?;
+        }
+        Ok(())
+    }
 }
 
 /// How a run of a test ended.
@@ -143,20 +188,28 @@ impl Copy {
         Ok(copy)
     }
 
-    fn try_one(&mut self, mutation: &Mutation) -> Result<Verdict, Failure> {
-        let key = (mutation.breaks.clone(), mutation.cfg);
-        if !self.sound.contains_key(&key) {
-            let reason = match self.test(mutation)? {
-                TestRun::Passed => None,
-                TestRun::NotRun => Some("no test ran".to_owned()),
-                TestRun::Hung => Some("it did not end".to_owned()),
-                TestRun::Failed(output) | TestRun::NotBuilt(output) => Some(tail(&output)),
-            };
-            self.sound.insert(key.clone(), reason);
+    /// Runs the test of a mutation on the unchanged copy, unless that was done for another with the same test.
+    fn try_unchanged(&mut self, mutation: &Mutation) -> Result<(), Failure> {
+        let key = mutation.test_key();
+        if self.sound.contains_key(&key) {
+            return Ok(());
         }
-        if let Some(Some(reason)) = self.sound.get(&key) {
+        say(&format!("without mutation: {}", mutation.breaks.join(" ")));
+        let reason = match self.test(mutation)? {
+            TestRun::Passed => None,
+            TestRun::NotRun => Some("no test ran".to_owned()),
+            TestRun::Hung => Some("it did not end".to_owned()),
+            TestRun::Failed(output) | TestRun::NotBuilt(output) => Some(tail(&output)),
+        };
+        self.sound.insert(key, reason);
+        Ok(())
+    }
+
+    fn try_one(&self, mutation: &Mutation) -> Result<Verdict, Failure> {
+        if let Some(Some(reason)) = self.sound.get(&mutation.test_key()) {
             return Ok(Verdict::BrokenBefore(reason.clone()));
         }
+        let before = Before::of(&self.tree, mutation);
         let applied = self.apply(mutation);
         let verdict = match applied {
             Err(reason) => Ok(Verdict::NotApplied(reason)),
@@ -168,7 +221,7 @@ impl Copy {
                 TestRun::Hung => Verdict::Hung,
             }),
         };
-        mirror(&root(), &self.tree)?;
+        before.restore()?;
         verdict
     }
 
@@ -217,10 +270,10 @@ impl Copy {
         let again = file.try_clone().map_err(fail)?;
         let mut cargo = shell::cargo(&["test", "--quiet", "--no-fail-fast"]);
         // `--quiet` of cargo hides only what it says itself; the tests' own lines and compile errors stay.
-        cargo.current_dir(&self.tree).env(
-            "CARGO_TARGET_DIR",
-            self.home.join(mutation.cfg.unwrap_or("plain")),
-        );
+        let output = mutation.cfg.map_or("target".to_owned(), test::target_dir);
+        cargo
+            .current_dir(&self.tree)
+            .env("CARGO_TARGET_DIR", root().join(output));
         cargo.stdout(file).stderr(again);
         if let Some(cfg) = mutation.cfg {
             shell::with_cfg(&mut cargo, cfg);

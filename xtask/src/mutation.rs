@@ -26,8 +26,10 @@ pub(crate) struct Mutation {
     pub(crate) cfg: Option<&'static str>,
     /// The clauses that the test proves.
     pub(crate) clauses: Vec<ClauseId>,
-    /// The files that the patch changes.
+    /// The files that the patch changes, which must be there.
     pub(crate) files: Vec<String>,
+    /// The files that it adds.
+    pub(crate) added: Vec<String>,
 }
 
 /// All mutations, in order of their ids; what is wrong with a patch is a fault, and the patch is left out.
@@ -137,7 +139,14 @@ fn parse(id: &str, path: &str, text: &str) -> Result<Mutation, String> {
     let ids = field("clause").into_iter().flat_map(|list| list.split(','));
     let clauses = ids.map(|id| ClauseId::parse(id.trim()).ok_or_else(|| format!("`{id}` is no clause id")));
     let clauses = clauses.collect::<Result<_, _>>()?;
-    let files: Vec<String> = text.lines().filter_map(changed_file).map(str::to_owned).collect();
+    let named = |mark: &str| -> Vec<String> {
+        let paths = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(mark)?.split('\t').next());
+        paths.map(str::to_owned).collect()
+    };
+    let (files, after) = (named("--- a/"), named("+++ b/"));
+    let added = after.into_iter().filter(|path| !files.contains(path)).collect();
     if files.is_empty() {
         return Err("it changes no file".to_owned());
     }
@@ -150,12 +159,8 @@ fn parse(id: &str, path: &str, text: &str) -> Result<Mutation, String> {
         cfg,
         clauses,
         files,
+        added,
     })
-}
-
-fn changed_file(line: &str) -> Option<&str> {
-    let name = line.strip_prefix("--- ")?.split('\t').next()?;
-    name.strip_prefix("a/")
 }
 
 #[cfg(test)]

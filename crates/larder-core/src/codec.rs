@@ -19,6 +19,19 @@ pub const FRAME_HEADER_BYTES: usize = 24;
 /// What the frames of one purpose have in common: the one version of the one kind of frame that is written and read.
 ///
 /// A reader of several versions has one of these for each and picks by [`FrameHeader::peek`].
+///
+/// ```
+/// use larder_core::FrameFormat;
+///
+/// const NOTE: FrameFormat = FrameFormat::new(*b"NOTE", 1, 4_096).kind(2);
+///
+/// let mut bytes = Vec::new();
+/// NOTE.encode(0, b"buy milk", &mut bytes)?;
+/// assert_eq!(NOTE.decode(0, &bytes)?.body, b"buy milk");
+/// bytes[30] ^= 1;
+/// assert!(NOTE.decode(0, &bytes).is_err());
+/// # Ok::<(), larder_core::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FrameFormat {
     magic: [u8; 4],

@@ -7,10 +7,11 @@
 //!
 //! A further decoder: a module beside these, a line in [`CHECKS`], a file of one line in `fuzz/fuzz_targets/` with
 //! its `[[bin]]` in `fuzz/Cargo.toml`, and seeds in `fuzz/seeds/<name>/` of which some decode raw and some framed.
-//! The frames of the codec and the model over fence operations belong here in the same way. The suite fails if one
-//! of the four is missing.
+//! The suite fails if one of the four is missing. A model fits too: there the bytes are operations.
 
 mod cursor;
+mod fence;
+pub mod frame;
 mod target_text;
 mod token;
 
@@ -22,6 +23,14 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "cursor",
         run: cursor::check,
+    },
+    Check {
+        name: "fence",
+        run: fence::check,
+    },
+    Check {
+        name: "frame",
+        run: frame::check,
     },
     Check {
         name: "target_text",

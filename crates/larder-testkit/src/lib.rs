@@ -5,7 +5,6 @@
 mod append_log;
 mod clock;
 pub mod decode;
-pub mod decode_frame;
 mod entropy;
 mod seed;
 mod storage;

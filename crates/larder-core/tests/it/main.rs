@@ -3,6 +3,8 @@
 
 // Targets, batches, positions, cursors, tokens.
 mod words;
+// Pages under `docs/formats` whose values the code must agree with.
+mod formats;
 // Clock, storage, entropy, codec.
 mod seams;
 // The fence, clause by clause and against a plain map.

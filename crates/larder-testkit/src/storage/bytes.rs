@@ -19,7 +19,7 @@ type Sector = [u8; SECTOR_BYTES];
 pub(super) struct FileBytes {
     /// What processes read.
     live: Vec<u8>,
-    /// What the medium held at the last good sync, for sectors that were not abandoned since.
+    /// What the medium holds of the sectors that are not pending; it may reach beyond the durable length.
     durable: Vec<u8>,
     /// The sectors whose content on the medium is not known.
     pending: BTreeMap<usize, PendingSector>,
@@ -121,6 +121,9 @@ impl FileBytes {
                 let content = self.choose_sector(index, choice);
                 self.pending.remove(&index);
                 put_sector(&mut self.live, index, &content);
+                // The sector is known again, also where it lies behind the durable length, which may yet grow over it.
+                let covered = self.live.len().min((index + 1) * SECTOR_BYTES);
+                self.durable.resize(self.durable.len().max(covered), 0);
                 put_sector(&mut self.durable, index, &content);
             }
         }

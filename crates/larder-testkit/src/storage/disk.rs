@@ -235,17 +235,16 @@ impl State {
         bytes: &mut [u8],
         fault: Option<Fault>,
     ) -> usize {
-        let live = self.file(node).live();
+        let live = self.files.get(&node).map_or(&[][..], |file| file.live());
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(live.len());
         let mut count = (live.len() - from).min(bytes.len());
+        if fault == Some(Fault::ShortRead) && count > 1 {
+            count = 1 + self.random.index(count - 1);
+        }
         bytes[..count].copy_from_slice(&live[from..from + count]);
-        match fault {
-            Some(Fault::ShortRead) if count > 1 => count = 1 + self.random.index(count - 1),
-            Some(Fault::FlippedBit) if count > 0 => {
-                let bit = 1 << self.random.index(8);
-                bytes[self.random.index(count)] ^= bit;
-            }
-            _ => {}
+        if fault == Some(Fault::FlippedBit) && count > 0 {
+            let bit = 1 << self.random.index(8);
+            bytes[self.random.index(count)] ^= bit;
         }
         count
     }

@@ -5,11 +5,12 @@
 //! after recovery gives the same; a later append works; damage is reported. [`History`] knows only this.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use larder_core::{FileStorage, StorageOperation};
+use larder_core::{FileStorage, Storage, StorageOperation};
 use larder_testkit::{
-    AppendLog, AppendLogError, CrashPoint, Fault, Injection, Loss, Random, SEED_VARIABLE, SimStorage,
-    for_each_seed,
+    AppendLog, AppendLogError, CrashPoint, Fault, Injection, Loss, Random, SEED_VARIABLE, SimEntropy,
+    SimStorage, for_each_seed,
 };
 
 mod history;
@@ -305,7 +306,8 @@ fn one_process_at_a_time() {
 
     let real = tempfile::tempdir().unwrap();
     let directory = real.path().join(directory());
-    let open = || run::open_in(&(std::sync::Arc::new(FileStorage::new()) as _), &directory);
+    let files: Arc<dyn Storage> = Arc::new(FileStorage::new());
+    let open = || run::open_in(&files, &SimEntropy::seeded(0), &directory);
     let log = open().unwrap();
     let AppendLogError::Storage(error) = open().unwrap_err() else {
         panic!("opened twice")

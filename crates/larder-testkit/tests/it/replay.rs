@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use larder_testkit::{Random, decode_frame, for_each_seed};
+use larder_testkit::decode::frame::frame;
+use larder_testkit::{Random, for_each_seed};
 
 /// The seed files of a target: name and bytes, sorted by name.
 fn seed_files(target: &str) -> Vec<(String, Vec<u8>)> {
@@ -28,7 +29,7 @@ fn seed_files(target: &str) -> Vec<(String, Vec<u8>)> {
 fn frames() {
     let found: Vec<_> = seed_files("frame")
         .into_iter()
-        .map(|(name, bytes)| format!("{name} {}", decode_frame::frame(&bytes)))
+        .map(|(name, bytes)| format!("{name} {}", frame(&bytes)))
         .collect();
     expect_test::expect![[r#"
         empty 2
@@ -69,6 +70,6 @@ fn mutated_frames() {
                 _ => bytes.push(0),
             }
         }
-        let _ = decode_frame::frame(&bytes);
+        let _ = frame(&bytes);
     });
 }

@@ -338,6 +338,39 @@ fn a_lock_dies_with_its_process() {
     FileStorage::new().lock(&path).unwrap();
 }
 
+/// The calls that leave no trace while all is well do reach the system: on files that cannot be synced, or are always full,
+/// it says so.
+#[cfg(target_os = "linux")]
+#[test]
+fn syncs_and_full_disks_are_the_systems_own() {
+    let storage = FileStorage::new();
+    let null = storage.open(Path::new("/dev/null")).unwrap();
+    fails(
+        null.sync_data(),
+        StorageOperation::Sync,
+        ErrorKind::InvalidInput,
+        null.path(),
+    );
+    fails(
+        null.sync_all(),
+        StorageOperation::Sync,
+        ErrorKind::InvalidInput,
+        null.path(),
+    );
+    let proc = Path::new("/proc/self");
+    fails(
+        storage.sync_directory(proc),
+        StorageOperation::SyncDirectory,
+        ErrorKind::InvalidInput,
+        proc,
+    );
+    storage
+        .create_directory(Path::new("/proc/self/fd"))
+        .expect("a found directory in a place that is not ours");
+    let full = storage.open(Path::new("/dev/full")).unwrap();
+    assert!(full.write_at(0, b"x").unwrap_err().is_no_space());
+}
+
 /// What goes wrong is told with its cause, and the helpers know the causes that callers act on.
 #[test]
 fn errors_name_operation_path_and_cause() {

@@ -21,7 +21,7 @@ fn texts(batch: &Invalidations) -> Vec<String> {
     batch.targets().iter().map(Target::to_string).collect()
 }
 
-/// Contract: O8, O2
+/// Contract: O8, O2, O6
 #[test]
 fn a_batch_keeps_order_reason_and_namespace() {
     let mut batch = batch()
@@ -137,7 +137,7 @@ fn family(count: usize, make: fn(usize) -> Target) -> Invalidations {
     batch
 }
 
-/// Contract: O10
+/// Contract: O10 (partial: `Recorded` is of the outbox)
 #[test]
 fn a_family_that_grows_past_the_count_is_widened_in_its_place() {
     type Make = fn(usize) -> Target;
@@ -176,7 +176,7 @@ fn a_family_that_grows_past_the_count_is_widened_in_its_place() {
     }
 }
 
-/// Contract: O10, O9
+/// Contract: O10 (partial: `Recorded` is of the outbox), O9
 #[test]
 fn widening_keeps_first_places_and_takes_nothing_twice() {
     let ids = |mut batch: Invalidations, from: usize, to: usize| {
@@ -216,7 +216,7 @@ fn widening_keeps_first_places_and_takes_nothing_twice() {
     assert_eq!(again.len(), 3);
 }
 
-/// Contract: O10
+/// Contract: O10 (partial: `Recorded` is of the outbox)
 #[test]
 fn keys_tags_and_dependencies_of_a_namespace_count_together() {
     let mut batch = batch().collapse_count(16).unwrap();
@@ -235,7 +235,7 @@ fn keys_tags_and_dependencies_of_a_namespace_count_together() {
     assert_eq!(texts(&batch), ["namespace:shop", "tag:other/x"]);
 }
 
-/// Contract: O10
+/// Contract: O10 (partial: `Recorded` is of the outbox)
 #[test]
 fn collapse_count_has_a_default_and_a_range() {
     assert_eq!(
@@ -268,7 +268,7 @@ fn collapse_count_has_a_default_and_a_range() {
     assert_eq!((batch.len(), batch.collapsed()), (2, true), "beyond the default");
 }
 
-/// Contract: O10
+/// Contract: O10 (partial: `Recorded` is of the outbox)
 #[test]
 fn a_batch_of_many_families_is_bounded_too() {
     let wide = || batch().collapse_count(65_536).unwrap();
@@ -377,7 +377,7 @@ proptest! {
         prop_assert_eq!(batch.targets(), expected);
     }
 
-    /// Contract: O10, O9
+    /// Contract: O10 (partial: `Recorded` is of the outbox), O9
     #[test]
     fn widening_loses_nothing_and_repeats_nothing(targets in few(), count in 16_usize..40) {
         let mut batch = batch().collapse_count(count).unwrap();

@@ -77,7 +77,7 @@ fn parts_that_are_no_cursor_are_refused() {
     );
 }
 
-/// Contract: O13, O14
+/// Contract: O13 (partial: former epochs are kept by the source), O14
 #[test]
 fn cursors_of_other_sources_and_epochs_are_not_compared() {
     let one = ordered(10);

@@ -5,7 +5,7 @@ use larder_core::limits::{
     WAITERS,
 };
 
-/// Contract: O10
+/// Contract: O10 (partial: `Recorded` is of the outbox)
 #[test]
 fn options_take_their_range_and_nothing_beside_it() {
     let options: [(Limit, &str, [usize; 3]); 5] = [

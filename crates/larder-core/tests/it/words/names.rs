@@ -140,7 +140,7 @@ fn rendered(value: impl ToKey) -> String {
     String::from_utf8(value.to_key().unwrap().as_bytes().to_vec()).unwrap()
 }
 
-/// Contract: O7
+/// Contract: O7 (partial: the types that core renders)
 #[test]
 fn ids_are_the_bytes_that_sql_writes() {
     assert_eq!(rendered(0), "0");
@@ -173,7 +173,7 @@ fn ids_are_the_bytes_that_sql_writes() {
     assert_eq!(key.to_key().unwrap(), key);
 }
 
-/// Contract: O7
+/// Contract: O7 (partial: the types that core renders)
 #[test]
 fn tuples_are_their_parts_escaped_and_joined() {
     assert_eq!(rendered((7, "a/b")), "7/a%2Fb");
@@ -210,7 +210,7 @@ fn parts(key: &Key) -> Vec<Vec<u8>> {
 proptest! {
     #![proptest_config(runs(2_000))]
 
-    /// Contract: O7
+    /// Contract: O7 (partial: the types that core renders)
     #[test]
     fn tuples_come_apart_into_what_they_were_made_of(a in tricky(), b in tricky(), c in tricky()) {
         let triple = (a.clone(), b.clone(), c.clone()).to_key().unwrap();

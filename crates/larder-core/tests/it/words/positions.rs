@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::runs;
 
-/// Contract: O12
+/// Contract: O12 (partial: order and text only)
 #[test]
 fn positions_are_ordered_and_have_a_text() {
     assert!(Position::new(9) < Position::new(10), "by number, not by text");
@@ -36,7 +36,7 @@ fn positions_are_ordered_and_have_a_text() {
     }
 }
 
-/// Contract: O13
+/// Contract: O13 (partial: former epochs are kept by the source)
 #[test]
 fn epochs_and_sources_are_sixteen_digits_and_have_no_order() {
     assert_eq!(Epoch::new(0xab).to_string(), "00000000000000ab");
@@ -58,7 +58,7 @@ fn epochs_and_sources_are_sixteen_digits_and_have_no_order() {
     }
 }
 
-/// Contract: O13, O15
+/// Contract: O13 (partial: former epochs are kept by the source), O15 (partial: the type only)
 #[test]
 fn a_point_of_a_copy_names_source_and_epoch() {
     let (source, epoch) = (SourceId::new(1), Epoch::new(2));
@@ -73,7 +73,7 @@ fn a_point_of_a_copy_names_source_and_epoch() {
 /// that could be used by mistake. `NoOrder` applies to a type exactly if `PartialOrd` does not, so that the calls
 /// below are ambiguous, and do not compile, once it does.
 ///
-/// Contract: O13, O15
+/// Contract: O13 (partial: former epochs are kept by the source), O15 (partial: the type only)
 #[test]
 fn what_must_not_be_compared_cannot_be() {
     trait NoOrder<Which> {
@@ -92,7 +92,7 @@ fn what_must_not_be_compared_cannot_be() {
 proptest! {
     #![proptest_config(runs(500))]
 
-    /// Contract: O12, O13
+    /// Contract: O12 (partial: order and text only), O13 (partial: former epochs are kept by the source)
     #[test]
     fn positions_epochs_and_sources_come_back_from_their_text(number: u64) {
         prop_assert_eq!(Position::new(number).to_string().parse(), Ok(Position::new(number)));

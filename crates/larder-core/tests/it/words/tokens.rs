@@ -69,7 +69,7 @@ fn satisfied(token: &Token, cursor: &Cursor) -> bool {
             .all(|of| of.is_satisfied_by(cursor, |_| false))
 }
 
-/// Contract: O60
+/// Contract: O60 (partial: the form only, `commit` and `head` are of the outbox)
 #[test]
 fn a_token_holds_single_commits_or_all_below_with_exceptions() {
     assert_eq!(form(&commit(42)), (0, vec![], vec![42]));
@@ -92,7 +92,7 @@ fn a_token_holds_single_commits_or_all_below_with_exceptions() {
     assert_eq!(only(&below(100, &[40])).max_position(), Position::new(99));
 }
 
-/// Contract: O60
+/// Contract: O60 (partial: the form only, `commit` and `head` are of the outbox)
 #[test]
 fn an_empty_token_is_satisfied_everywhere() {
     for empty in [Token::default(), below(0, &[]), below(2, &[0, 1])] {
@@ -125,7 +125,7 @@ fn the_greatest_position_does_not_imply_the_others() {
     assert!(!only(&both).is_satisfied_by(&cursor(10, &[5]), has(&[6, 7, 8, 9])));
 }
 
-/// Contract: O13, O60
+/// Contract: O13 (partial: former epochs are kept by the source), O60 (partial: the form only, `commit` and `head` are of the outbox)
 #[test]
 fn other_sources_and_epochs_satisfy_nothing() {
     let token = commit(5);
@@ -158,7 +158,7 @@ fn more_sources_than_fit_leave_the_origin() {
     assert_eq!(beyond.to_string().parse(), Ok(beyond));
 }
 
-/// Contract: O60, O61
+/// Contract: O60 (partial: the form only, `commit` and `head` are of the outbox), O61
 #[test]
 fn more_singles_than_fit_raise_what_all_are_below() {
     let singles = |count: u64| merged((1..=count).map(|number| commit(100 * number)));
@@ -188,7 +188,7 @@ fn more_singles_than_fit_raise_what_all_are_below() {
     );
 }
 
-/// Contract: O60, O61
+/// Contract: O60 (partial: the form only, `commit` and `head` are of the outbox), O61
 #[test]
 fn of_more_exceptions_than_fit_the_oldest_are_kept() {
     let exceptions = |count: u64| (1..=count).map(|number| 10 * number).collect::<Vec<_>>();
@@ -207,7 +207,7 @@ fn of_more_exceptions_than_fit_the_oldest_are_kept() {
     );
 }
 
-/// Contract: O60
+/// Contract: O60 (partial: the form only, `commit` and `head` are of the outbox)
 #[test]
 fn the_greatest_number_is_no_commit() {
     assert_eq!(Token::commit(SOURCE, EPOCH, Position::MAX), Token::origin_only());
@@ -222,7 +222,7 @@ fn the_greatest_number_is_no_commit() {
     );
 }
 
-/// Contract: O60
+/// Contract: O60 (partial: the form only, `commit` and `head` are of the outbox)
 #[test]
 fn a_wide_gap_is_not_walked_through() {
     let widest = OWN_COMMITS.max() as u64 + 8;

@@ -103,6 +103,8 @@ pub(super) struct Run<D> {
     pub(super) disk: D,
     pub(super) history: History,
     pub(super) log: Option<AppendLog>,
+    /// One for the whole run: a log that drew the same salts after each opening would take old segments for new.
+    entropy: SimEntropy,
     random: Random,
     faults: Faults,
 }
@@ -113,6 +115,7 @@ impl<D: Disk> Run<D> {
             disk,
             history: History::default(),
             log: None,
+            entropy: SimEntropy::seeded(!seed),
             random: Random::seeded(seed),
             faults,
         }
@@ -198,8 +201,9 @@ impl<D: Disk> Run<D> {
         for _ in 0..20 {
             drop(self.log.take());
             let (storage, directory) = (self.disk.storage(), self.disk.directory());
+            let entropy = self.entropy.clone();
             let opened = catch_unwind(AssertUnwindSafe(|| {
-                let log = open_in(&storage, &directory)?;
+                let log = open_in(&storage, &entropy, &directory)?;
                 let records = log.read_all()?;
                 Ok((log, records))
             }));
@@ -298,12 +302,22 @@ pub(super) fn directory() -> PathBuf {
     PathBuf::from("data/log")
 }
 
+/// Opens the log on an image, which has a source of randomness of its own.
 pub(super) fn open_log(disk: &SimStorage) -> Result<AppendLog, AppendLogError> {
-    open_in(&(Arc::new(disk.clone()) as Arc<dyn Storage>), &directory())
+    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+    open_in(
+        &storage,
+        &SimEntropy::seeded(u64::from(disk.process_id())),
+        &directory(),
+    )
 }
 
-pub(super) fn open_in(storage: &Arc<dyn Storage>, directory: &Path) -> Result<AppendLog, AppendLogError> {
-    let entropy = Arc::new(SimEntropy::seeded(17));
+pub(super) fn open_in(
+    storage: &Arc<dyn Storage>,
+    entropy: &SimEntropy,
+    directory: &Path,
+) -> Result<AppendLog, AppendLogError> {
+    let entropy = Arc::new(entropy.clone());
     AppendLog::open(Arc::clone(storage), entropy, directory, SEGMENT_BYTES_MAX)
 }
 

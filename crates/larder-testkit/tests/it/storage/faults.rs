@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use larder_core::{Storage, StorageOperation};
-use larder_testkit::{Fault, Injection, Loss, SimStorage};
+use larder_testkit::{Fault, Injection, Loss, SECTOR_BYTES, SimStorage, for_each_seed};
 
 use super::{disk_with, outcomes, path, read, set};
 
@@ -43,6 +43,28 @@ fn a_failed_sync_is_not_made_good_by_the_next() {
         read(&storage.crash_point().image(Loss::Everything), "a").unwrap(),
         b"new"
     );
+}
+
+/// What the system has dropped from memory is what the medium holds, and stays that: also behind the durable length.
+#[test]
+fn what_shows_after_dropping_is_what_the_medium_holds() {
+    for_each_seed(50, |seed| {
+        let storage = SimStorage::seeded(seed);
+        let file = storage.create_new(path("a")).unwrap();
+        storage.sync_directory(path("")).unwrap();
+        file.write_all_at(0, &[b'n'; 3 * SECTOR_BYTES]).unwrap();
+        storage.inject(Injection::new(Fault::FailedSync));
+        file.sync_data().unwrap_err();
+        let restarted = storage.kill();
+        let shown = read(&restarted, "a").unwrap();
+        restarted.open(path("a")).unwrap().sync_data().unwrap();
+        let left = read(&restarted.crash_point().image(Loss::Everything), "a").unwrap();
+        assert_eq!(left.len(), shown.len(), "lengths are not dropped");
+        for (left, shown) in left.chunks(SECTOR_BYTES).zip(shown.chunks(SECTOR_BYTES)) {
+            // A sector that was not dropped still shows what was written, and may be anything on the medium.
+            assert!(left == shown || shown == [b'n'; SECTOR_BYTES]);
+        }
+    });
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn is_satisfied_by_sets(sets: &Sets, (cursors, known): &(Vec<Cursor>, BTreeSet<u
 proptest! {
     #![proptest_config(runs(500))]
 
-    /// Contract: O60, O61
+    /// Contract: O60 (partial: the form only, `commit` and `head` are of the outbox), O61
     #[test]
     fn a_token_requires_what_was_asked_and_exactly_that_where_it_fits((token, asked, exact) in any_token()) {
         let required = sets(&token);
@@ -157,13 +157,13 @@ proptest! {
         prop_assert_eq!(one.merge(&one), one, "with itself");
     }
 
-    /// Contract: O60
+    /// Contract: O60 (partial: the form only, `commit` and `head` are of the outbox)
     #[test]
     fn satisfied_means_every_required_commit_is_there((token, ..) in any_token(), progress in any_progress()) {
         prop_assert_eq!(is_satisfied(&token, &progress), is_satisfied_by_sets(&sets(&token), &progress));
     }
 
-    /// Contract: O60, O62
+    /// Contract: O60 (partial: the form only, `commit` and `head` are of the outbox), O62
     #[test]
     fn tokens_that_require_the_same_are_equal_and_have_one_text((one, ..) in any_token(), (other, ..) in any_token()) {
         prop_assert_eq!(one == other, sets(&one) == sets(&other));

@@ -13,6 +13,16 @@ const BODY_BYTES_MAX: u32 = 4_096;
 /// The format of the frames that are made here.
 const FORMAT: FrameFormat = FrameFormat::new(MAGIC, 1, BODY_BYTES_MAX).kind(1).fingerprint(7);
 
+/// The check: whether the bytes are a frame as they are, and whether they came back as the body of one.
+pub(super) fn check(bytes: &[u8]) -> super::Decoded {
+    let all = frame(bytes);
+    let (raw, framed) = (raw(bytes), as_body(bytes));
+    super::Decoded {
+        raw: raw > 0,
+        framed: framed > 0 && all > 0,
+    }
+}
+
 /// Decodes `bytes` in every way there is, and returns how many frames that gave.
 ///
 /// # Panics

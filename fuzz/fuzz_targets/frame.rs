@@ -1,0 +1,4 @@
+//! Frames from bytes: see `larder_testkit::decode`.
+#![no_main]
+
+larder_fuzz::target!("frame");
