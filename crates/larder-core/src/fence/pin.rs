@@ -105,7 +105,7 @@ impl Pin {
         let extended = self.try_extend(targets);
         if let Err(error) = &extended {
             match error {
-                TooOld::Invalidated => self.shared().refusals.too_old.add(),
+                TooOld::Invalidated | TooOld::FromCopy => self.shared().refusals.too_old.add(),
                 TooOld::TooMany { .. } => self.shared().refusals.too_many.add(),
             }
             self.kill();
@@ -124,6 +124,9 @@ impl Pin {
             let is_held = lineage.first().is_some_and(|own| held.binary_search(own).is_ok());
             if is_held || !named.is_new(&lineage, &late) {
                 continue;
+            }
+            if self.hold.is_from_copy() {
+                return Err(TooOld::FromCopy);
             }
             // The parent of the one before was held or asked about a moment ago.
             let asked = late.last().and_then(CellRef::parent).map(|parent| parent.hash());
@@ -163,7 +166,8 @@ impl Pin {
     }
 
     /// Dead from now on, for a load inside an open transaction or an old snapshot: its value is returned, never
-    /// cached, and its flight is joined by nobody.
+    /// cached, and its flight is joined by nobody. Clones are handles of their own: what a flight table keeps must be
+    /// made so too, or be cloned afterwards.
     pub fn never_cache(&mut self) {
         self.kill();
     }
@@ -219,9 +223,13 @@ impl Pin {
 
     fn refuse_unless(&mut self, accepts: impl FnOnce(&Pin) -> Result<(), Fenced>) -> Result<(), Fenced> {
         let accepted = accepts(self);
-        if accepted.is_err() {
-            self.shared().refusals.as_of.add();
-            self.kill();
+        match accepted {
+            // Only these targets were compared: later ones could be newer than the copy, unseen.
+            Ok(()) => self.hold.set_from_copy(),
+            Err(_) => {
+                self.shared().refusals.as_of.add();
+                self.kill();
+            }
         }
         accepted
     }

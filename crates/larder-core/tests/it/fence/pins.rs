@@ -78,7 +78,11 @@ fn clones_share_the_cells_and_outlive_the_first() {
 fn a_pin_starts_at_the_clock() {
     let fence = fence();
     let first = fence.pin(&[user(1)]).unwrap();
-    assert_eq!(first.started(), Stamp::ZERO);
+    assert_eq!(
+        first.started(),
+        Stamp::new(1).unwrap(),
+        "zero is no pin's that may be fresh"
+    );
     let stamp = fence.invalidate(&user(2), by_hand());
     let second = fence.pin(&[user(1)]).unwrap();
     assert_eq!(second.started(), stamp);

@@ -35,6 +35,8 @@ struct Entry {
     /// The place among the oracle's events at which it began.
     at: u64,
     dead: bool,
+    /// What it depends on was compared with a copy: late targets cannot be.
+    compared: bool,
     value: Option<Value>,
 }
 
@@ -43,8 +45,6 @@ struct Entry {
 struct Value {
     lane: usize,
     position: u64,
-    /// From a copy, which was compared with the targets known then.
-    from_copy: bool,
 }
 
 /// An entry as a disk or a remote filler keeps it.

@@ -28,6 +28,7 @@ impl World {
             held: closure(targets.iter().copied()),
             at,
             dead: false,
+            compared: false,
             value,
         });
     }
@@ -36,11 +37,7 @@ impl World {
         let position = self.head(lane);
         if let Some(nth) = nth_of(self.entries.len(), nth) {
             let entry = &mut self.entries[nth];
-            entry.value.get_or_insert(Value {
-                lane,
-                position,
-                from_copy: false,
-            });
+            entry.value.get_or_insert(Value { lane, position });
         }
     }
 
@@ -61,11 +58,8 @@ impl World {
         );
         self.refused_as_of += u64::from(!accepted);
         entry.dead |= !accepted;
-        entry.value = Some(Value {
-            lane,
-            position,
-            from_copy: true,
-        });
+        entry.compared |= accepted;
+        entry.value = Some(Value { lane, position });
     }
 
     pub(super) fn read_unknown(&mut self, nth: u8, hold: u64) {
@@ -81,6 +75,7 @@ impl World {
         );
         self.refused_as_of += u64::from(!accepted);
         entry.dead |= !accepted;
+        entry.compared |= accepted;
     }
 
     pub(super) fn extend(&mut self, nth: u8, targets: &[usize]) {
@@ -89,12 +84,9 @@ impl World {
             return;
         };
         let entry = &mut self.entries[nth];
-        // A copy is compared with the targets that are known when it says how far it has come.
-        if entry.value.is_some_and(|value| value.from_copy) {
-            return;
-        }
         let late = closure(targets.iter().copied());
         let verdict = match self.oracle.extend(&entry.held, entry.at, &late) {
+            _ if entry.compared && !late.is_subset(&entry.held) => Verdict::Refuse,
             _ if entry.dead && !late.is_subset(&entry.held) => Verdict::Either,
             verdict => verdict,
         };
@@ -116,13 +108,15 @@ impl World {
             return;
         };
         let entry = &self.entries[nth];
-        let (dead, pin, held) = (
+        let (dead, compared, pin, held) = (
             entry.dead,
+            entry.compared,
             entry.pin.clone(),
             entry.held.iter().copied().collect::<Vec<_>>(),
         );
         self.keep(pin, &held, entry.at, entry.value);
-        self.entries.last_mut().unwrap().dead = dead;
+        let clone = self.entries.last_mut().unwrap();
+        (clone.dead, clone.compared) = (dead, compared);
     }
 
     pub(super) fn save(&mut self, nth: u8) {
@@ -155,6 +149,7 @@ impl World {
             "{verdict:?}, resumed: {}",
             resumed.is_some()
         );
+        self.refused_too_old += u64::from(resumed.is_none());
         if let Some(pin) = resumed {
             self.keep(pin, &saved.targets, saved.at, saved.value);
         }
