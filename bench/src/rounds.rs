@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// How many rounds a comparison has. Odd, so that the median is one that was measured.
 pub const ROUNDS: usize = 5;
 
-/// The subjects of one comparison.
+/// The subjects of one comparison. What they borrow must be made before the comparison is.
 ///
 /// ```
 /// use larder_bench::Rounds;
