@@ -49,7 +49,7 @@ impl<'a> Rounds<'a> {
     }
 
     /// Adds a subject. `work` does the number of operations that it is given and returns something of their results, which is
-    /// kept from being optimised away.
+    /// kept from being optimised away. That keeps the sum, not each operation: put what goes into each through `black_box`.
     pub fn subject<R>(&mut self, name: &str, mut work: impl FnMut(u64) -> R + 'a) -> &mut Self {
         self.subject_timing_itself(name, move |iterations| {
             let start = Instant::now();
