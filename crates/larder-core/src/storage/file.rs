@@ -62,9 +62,8 @@ impl Storage for FileStorage {
             found = parent(found);
         }
         // The one that was found may have been made a moment ago by a process that died before it synced its parent.
-        // Where this process may not even open the parent, it is not ours and was not made by us.
         match sync_directory(parent(found)) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) if cannot_be_ours(&error) => {}
             outcome => outcome?,
         }
         // Top down, each synced before the next is made: if this process dies, at most the last name is not durable.
@@ -280,6 +279,16 @@ fn parent(path: &Path) -> &Path {
         None if path.as_os_str().is_empty() => Path::new("."),
         None => path,
     }
+}
+
+/// Where a process may not open a directory, or its file system syncs none or is read-only, as the root around a mounted
+/// volume may be, nobody has made a name in it a moment ago.
+fn cannot_be_ours(error: &StorageError) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(
+        error.kind(),
+        PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported
+    )
 }
 
 /// Who says in the file that it holds the lock; nothing if it has not yet, or not in full.

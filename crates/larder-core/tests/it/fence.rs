@@ -29,3 +29,5 @@ mod certainty;
 mod building;
 // What the fence tells of itself: F26.
 mod telling;
+// All of it against a plain map, from proptest and from seeds.
+mod model;

@@ -311,7 +311,7 @@ fn regression_8_unrelated_invalidations_do_not_satisfy_a_token() {
     assert_eq!(there.applied(&token), Applied::Yes);
 }
 
-/// Contract: F22, O60, O61
+/// Contract: F22, O60 (partial: the form only, `commit` is of the outbox), O61
 #[test]
 fn regression_9_a_higher_commit_does_not_imply_a_lower_one() {
     let fence = fence();
@@ -326,7 +326,7 @@ fn regression_9_a_higher_commit_does_not_imply_a_lower_one() {
     assert_eq!(fence.applied(&both), Applied::Yes);
 }
 
-/// Contract: O14, O60
+/// Contract: O14, O60 (partial: the form only, `commit` is of the outbox)
 #[test]
 fn the_token_of_a_head_is_what_was_visible_then() {
     let fence = fence();
@@ -339,7 +339,7 @@ fn the_token_of_a_head_is_what_was_visible_then() {
     assert_eq!(fence.applied(&token), Applied::Yes, "4 and 7 were not visible");
 }
 
-/// Contract: O12, O13, O15
+/// Contract: O12 (partial: within one fence), O13 (partial: former epochs are kept by the source), O15 (partial: the type only)
 #[test]
 fn sources_and_epochs_are_never_compared() {
     let fence: Fence = fence();

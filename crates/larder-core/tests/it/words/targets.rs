@@ -272,6 +272,35 @@ fn preimage(target: &Target) -> Vec<u8> {
     bytes
 }
 
+/// The same characters, divided between the parts in every way and given to every kind.
+///
+/// Contract: O3
+#[test]
+fn no_way_to_divide_characters_makes_targets_meet() {
+    let characters = "tag:a/b%2F c//d:: %";
+    let code = |number| PrivateCode::new(number).unwrap();
+    let mut hashes = BTreeSet::new();
+    let mut count = 0;
+    for (at, _) in characters.char_indices().skip(1) {
+        let (first, last) = characters.split_at(at);
+        let targets = [
+            Target::key(first, last).unwrap(),
+            Target::tag(first, last).unwrap(),
+            Target::dependency(first, last).unwrap(),
+            Target::entity(first, last).unwrap(),
+            Target::key(first, "").unwrap(),
+            Target::entity(first, "").unwrap(),
+            Target::collection(first).unwrap(),
+            Target::namespace(first).unwrap(),
+            Target::private(code(128), first, last).unwrap(),
+            Target::private(code(129), first, last).unwrap(),
+        ];
+        count += targets.len();
+        hashes.extend(targets.iter().map(Target::hash));
+    }
+    assert_eq!(hashes.len(), count);
+}
+
 /// Names of few characters, delimiters among them, so that near misses are frequent.
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
