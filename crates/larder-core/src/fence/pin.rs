@@ -172,6 +172,8 @@ impl Pin {
     ///
     /// Adds refusals only: it never makes a stale pin fresh. On a primary it is not needed.
     ///
+    /// The targets that the pin has now are compared. Late ones must be there before: [`Pin::extend`] first.
+    ///
     /// # Errors
     /// [`Fenced`] if the copy may lack the last invalidation of a target, or if the fence cannot tell. The pin
     /// is dead for good then.
@@ -198,6 +200,10 @@ impl Pin {
     }
 
     /// The load came from a copy that cannot tell how far it has come, but is at most `hold` behind.
+    ///
+    /// The hold counts back from this call, so it belongs between the pin and the load: after a load that took
+    /// longer than `hold` an invalidation from just before it would not be noticed any more. Like
+    /// [`Pin::as_of`] it compares the targets that the pin has now.
     ///
     /// # Errors
     /// [`Fenced::Behind`] while a target was invalidated less than `hold` ago, or the ring does not reach back

@@ -6,7 +6,10 @@ use std::time::Duration;
 use larder_core::{Journal, Pin};
 
 use super::super::oracle::{Verdict, closure};
-use super::{Entry, Saved, Value, World, nth_of};
+use super::{Entry, Saved, Value, World, nth_of, recent_of};
+
+/// Few, so that a target is often held by nobody: then only ring and journal know of its invalidations.
+const ENTRIES_MAX: usize = 8;
 
 impl World {
     pub(super) fn pin(&mut self, targets: &[usize]) {
@@ -17,7 +20,7 @@ impl World {
     }
 
     fn keep(&mut self, pin: Pin, targets: &[usize], at: u64, value: Option<Value>) {
-        if self.entries.len() >= 24 {
+        if self.entries.len() >= ENTRIES_MAX {
             self.entries.remove(0);
         }
         self.entries.push(Entry {
@@ -138,7 +141,7 @@ impl World {
     }
 
     pub(super) fn resume(&mut self, nth: u8) {
-        let Some(nth) = nth_of(self.saved.len(), nth) else {
+        let Some(nth) = recent_of(self.saved.len(), nth) else {
             return;
         };
         let saved = self.saved.swap_remove(nth);
@@ -158,7 +161,7 @@ impl World {
     }
 
     pub(super) fn restore(&mut self, nth: u8) {
-        let Some(nth) = nth_of(self.saved.len(), nth) else {
+        let Some(nth) = recent_of(self.saved.len(), nth) else {
             return;
         };
         let saved = self.saved.swap_remove(nth);
