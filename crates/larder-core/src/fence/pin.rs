@@ -60,19 +60,23 @@ impl Pin {
     /// Whether nothing that this pin depends on was invalidated since it was taken. Decides whether an entry
     /// may be read, whether a flight may be joined, and whether publishing is worth it.
     ///
-    /// Lock-free: one load for each target and parent, no shared line written, no allocation. A reader that
-    /// gets `false` also sees whatever the invalidation was about.
+    /// Lock-free: one load for each target and parent at most, no shared line written, no allocation. A reader
+    /// that gets `false` also sees whatever the invalidation was about.
     #[inline]
     pub fn is_fresh(&self) -> bool {
         let limit = self.hold.limit();
+        let mut asked: Option<&Cell> = None;
         for leaf in self.hold.cells() {
-            let mut next: Option<&Cell> = Some(leaf);
-            while let Some(cell) = next {
-                if cell.last() >= limit {
-                    return false;
-                }
-                next = cell.above();
+            if leaf.last() >= limit {
+                return false;
             }
+            let above = leaf.above();
+            // The tags of one namespace stand together as a rule: their parent, and all above it, were asked a
+            // moment ago for the one before, in this same call.
+            if !same(above, asked) && !every_last_below(above, limit) {
+                return false;
+            }
+            asked = above;
         }
         true
     }
@@ -258,6 +262,25 @@ impl Pin {
             .expect("invariant: a pin holds at least `everything`")
             .shared()
     }
+}
+
+/// Whether two cells are one.
+#[inline]
+fn same(one: Option<&Cell>, other: Option<&Cell>) -> bool {
+    one.map(std::ptr::from_ref) == other.map(std::ptr::from_ref)
+}
+
+/// Whether neither `cell` nor a cell above it was invalidated at `limit` or later.
+#[inline]
+fn every_last_below(cell: Option<&Cell>, limit: u64) -> bool {
+    let mut next = cell;
+    while let Some(cell) = next {
+        if cell.last() >= limit {
+            return false;
+        }
+        next = cell.above();
+    }
+    true
 }
 
 /// Takes the cells of `targets`; of none, that of everything. The limit is not set yet.
