@@ -68,9 +68,7 @@ impl fmt::Display for Row {
             Some((peer, value)) => (peer.as_str(), number(*value)),
             None => ("-", "-".to_owned()),
         };
-        let ratio = self
-            .ratio()
-            .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+        let ratio = self.ratio().map_or_else(|| "-".to_owned(), ratio_shown);
         let Self {
             benchmark,
             case,
@@ -113,6 +111,15 @@ impl Report {
     }
 }
 
+/// Two places, and four where two would say nothing.
+fn ratio_shown(ratio: f64) -> String {
+    if ratio < 0.05 {
+        format!("{ratio:.4}")
+    } else {
+        format!("{ratio:.2}")
+    }
+}
+
 /// Three digits are what five rounds can tell apart.
 fn number(value: f64) -> String {
     match value.abs() {
@@ -145,6 +152,8 @@ mod tests {
             line,
             "row\tfence_pin\t1 target\t30.0\tns\tmoka\t120\t0.25\t<= 1 x\tmet"
         );
+        let line = row(36.0, Some(144_000.0), Target::RatioAtMost(0.01)).to_string();
+        assert!(line.contains("\t0.0003\t<= 0.01 x\tmet"), "{line}");
         let line = row(450.0, None, Target::AtMost(400.0)).to_string();
         assert_eq!(line, "row\tfence_pin\t1 target\t450\tns\t-\t-\t-\t<= 400\tmissed");
         assert!(row(1.0, None, Target::None).to_string().ends_with("\t-\tinfo"));
