@@ -11,3 +11,7 @@ mod cache;
 mod eviction;
 // The simulators themselves, against brute force.
 mod simulators;
+// The timing wheel, against a sorted map.
+mod wheel;
+// The budget on one thread; schedules are tried in `tests/model`.
+mod budget;

@@ -10,3 +10,5 @@ mod explore;
 
 // Flights: hand-over with drops and panics, singles and batches, joining against writing.
 mod flights;
+// Residents within the bounds, nothing evicted while there is room, nobody waits for ever.
+mod budget;
