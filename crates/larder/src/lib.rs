@@ -54,3 +54,13 @@ pub use larder_core::{
     Optional, OwnCommit, Pin, PinError, Raised, Registration, Round, Run, Stamp, StampRuns, TooOld,
     WhenApplied,
 };
+
+/// The code of the README and of the guide, compiled and run with the documentation.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../../docs/guide/fence.md")]
+    struct FencePage;
+}
