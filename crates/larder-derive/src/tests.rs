@@ -1,0 +1,1 @@
+//! Where faults are found, and what they say.
