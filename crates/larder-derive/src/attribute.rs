@@ -66,7 +66,11 @@ impl OnField {
         let mut read = Self::default();
         for_each(attributes, "entity", faults, |item| {
             match item.name.as_str() {
-                "id" => read.id = Some(item.word()?),
+                "id" => {
+                    // Marked even if mistyped, so that this is the only fault.
+                    read.id = Some(item.meta.path().clone());
+                    item.word()?;
+                }
                 "watermark" => read.watermark = Some(item.word()?),
                 "skip" => read.skip = Some(item.word()?),
                 "tag" => {
@@ -127,7 +131,7 @@ fn for_each(
     for found in attributes.iter().filter(|found| found.path().is_ident(attribute)) {
         for meta in faults.take(items(found, attribute)).into_iter().flatten() {
             let item = Item {
-                name: meta.path().to_token_stream().to_string(),
+                name: words::written(meta.path().to_token_stream()),
                 meta,
             };
             if seen.insert(item.name.clone()) {

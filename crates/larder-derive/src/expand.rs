@@ -6,7 +6,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::spanned::Spanned;
-use syn::{DeriveInput, Error, Generics, Ident, Path, Type, WherePredicate, parse_quote, token};
+use syn::{DeriveInput, Error, Generics, Ident, Path, WherePredicate, parse_quote, token};
 
 use crate::entity::{Entity, Field};
 use crate::words;
@@ -179,8 +179,8 @@ impl Written<'_> {
     fn tags(&self) -> Option<TokenStream> {
         let Self { entity, home, .. } = self;
         let labelled = entity.fields.iter().filter_map(|field| {
-            let (label, identifier) = (field.tag.as_ref()?, field.identifier);
-            Some(quote! { out.insert_value(#label, &self.#identifier); })
+            let (label, identifier, of_type) = (field.tag.as_ref()?, field.identifier, field.of_type);
+            Some(quote! { out.insert_value::<#of_type>(#label, &self.#identifier); })
         });
         let further = entity
             .on_struct
@@ -234,28 +234,32 @@ fn id(entity: &Entity<'_>) -> (TokenStream, TokenStream) {
 }
 
 /// The parameters of an entity, each fit to be part of one, and the conditions on types that are made of them.
+///
+/// A type that is made of none needs no condition, and is better judged where it stands.
 fn bounds(entity: &Entity<'_>, home: &Path) -> Generics {
     let mut bounds = entity.generics.clone();
-    if bounds.params.is_empty() {
-        return bounds;
-    }
     let parameters: Vec<Ident> = bounds.type_params().map(|one| one.ident.clone()).collect();
     let own = parameters.iter().map(|parameter| -> WherePredicate {
         parse_quote!(#parameter: #home::MaybeSend + #home::MaybeSync + 'static)
     });
-    let condition = |of_type: &Type, bound: &str| -> WherePredicate {
-        let bound = Ident::new(bound, of_type.span());
-        parse_quote!(#of_type: #home::#bound)
+    let conditions = |fields: Vec<&Field<'_>>, bound: &str| -> Vec<WherePredicate> {
+        let bound = Ident::new(bound, Span::call_site());
+        let types = fields.iter().map(|field| field.of_type);
+        let made = types.filter(|of_type| words::mentions(of_type.to_token_stream(), &parameters));
+        made.map(|of_type| parse_quote!(#of_type: #home::#bound))
+            .collect()
     };
-    let ids = entity
-        .id_fields()
-        .map(|field| condition(field.of_type, "EntityId"));
-    let watermark = entity
-        .watermark_field()
-        .map(|field| condition(field.of_type, "Watermark"));
     let tagged = entity.fields.iter().filter(|field| field.tag.is_some());
-    let tags = tagged.map(|field| condition(field.of_type, "TagValue"));
-    let all: Vec<WherePredicate> = own.chain(ids).chain(watermark).chain(tags).collect();
-    bounds.make_where_clause().predicates.extend(all);
+    let all: Vec<WherePredicate> = own
+        .chain(conditions(entity.id_fields().collect(), "EntityId"))
+        .chain(conditions(
+            entity.watermark_field().into_iter().collect(),
+            "Watermark",
+        ))
+        .chain(conditions(tagged.collect(), "TagValue"))
+        .collect();
+    if !all.is_empty() {
+        bounds.make_where_clause().predicates.extend(all);
+    }
     bounds
 }

@@ -66,6 +66,15 @@ fn check(what: &str, literal: &LitStr, bytes_max: usize) -> Result<(), Error> {
     Err(Error::new(literal.span(), format!("{what} {fault}")))
 }
 
+/// Whether one of these words stands anywhere in a type.
+pub(crate) fn mentions(tokens: TokenStream, words: &[Ident]) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(word) => words.contains(&word),
+        TokenTree::Group(group) => mentions(group.stream(), words),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}
+
 /// A type as it is written, without spaces but where two words would meet. No compiler has a say in it.
 pub(crate) fn written(tokens: TokenStream) -> String {
     let mut text = String::new();
