@@ -1,11 +1,13 @@
-//! An allocator that counts the bytes that are allocated at the moment: those that were asked for, not the system's overhead.
+//! An allocator that can count: the bytes that were asked for, not the system's overhead.
 //!
-//! The only unsafe code of this package: it passes every call on to the system's allocator unchanged.
+//! It counts only while [`bytes_kept`] runs, so that it costs the measurements of time in the same program no more than a
+//! look at a flag. The only unsafe code of this package: it passes every call on to the system's allocator unchanged.
 #![expect(unsafe_code, reason = "an allocator can only be written with unsafe code")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+static COUNTS: AtomicBool = AtomicBool::new(false);
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// The counting allocator. A benchmark that measures memory makes it the global one:
@@ -14,18 +16,31 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 /// #[global_allocator]
 /// static ALLOCATOR: larder_bench::Counting = larder_bench::Counting;
 ///
-/// let before = larder_bench::live_bytes();
-/// let bytes = std::hint::black_box(vec![0_u8; 1_000]);
-/// assert!(larder_bench::live_bytes() >= before + 1_000);
-/// drop(bytes);
+/// let (bytes, kept) = larder_bench::bytes_kept(|| vec![0_u8; 1_000]);
+/// assert_eq!((bytes.len(), kept), (1_000, 1_000));
+///
+/// let ((), given_back) = larder_bench::bytes_kept(|| drop(bytes));
+/// assert_eq!(given_back, -1_000);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counting;
 
-/// The bytes that are allocated now. Always 0 unless [`Counting`] is the global allocator.
-#[must_use]
-pub fn live_bytes() -> usize {
-    LIVE.load(Ordering::Relaxed)
+/// What `make` gives, and how many bytes more are allocated after it than before, by all threads together; fewer than none if
+/// it gave some back. Always none unless [`Counting`] is the global allocator. Two calls must not overlap.
+pub fn bytes_kept<R>(make: impl FnOnce() -> R) -> (R, i64) {
+    let was_counting = COUNTS.swap(true, Ordering::Relaxed);
+    let before = LIVE.load(Ordering::Relaxed);
+    let made = make();
+    let after = LIVE.load(Ordering::Relaxed);
+    COUNTS.store(was_counting, Ordering::Relaxed);
+    // What was allocated uncounted may be freed counted, so the sum may pass below zero; the difference is right.
+    (made, after.wrapping_sub(before).cast_signed() as i64)
+}
+
+fn count(more: usize, less: usize) {
+    if COUNTS.load(Ordering::Relaxed) {
+        LIVE.fetch_add(more.wrapping_sub(less), Ordering::Relaxed);
+    }
 }
 
 // SAFETY: each method hands its arguments to `System` and returns its answer; the counter takes no part in it.
@@ -34,13 +49,13 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the caller keeps the duties of `alloc`, which are those of `System.alloc`.
         let block = unsafe { System.alloc(layout) };
         if !block.is_null() {
-            LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+            count(layout.size(), 0);
         }
         block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        count(0, layout.size());
         // SAFETY: the block came from `System`, by `alloc` or `realloc`, with this layout.
         unsafe { System.dealloc(block, layout) }
     }
@@ -49,8 +64,7 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the block came from `System` with this layout, and the caller keeps the duties of `realloc`.
         let moved = unsafe { System.realloc(block, layout, size) };
         if !moved.is_null() {
-            LIVE.fetch_add(size, Ordering::Relaxed);
-            LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+            count(size, layout.size());
         }
         moved
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// How many rounds a comparison has. Odd, so that the median is one that was measured.
 pub const ROUNDS: usize = 5;
 
-/// The subjects of one comparison.
+/// The subjects of one comparison. What they borrow must be made before the comparison is.
 ///
 /// ```
 /// use larder_bench::Rounds;
@@ -49,7 +49,7 @@ impl<'a> Rounds<'a> {
     }
 
     /// Adds a subject. `work` does the number of operations that it is given and returns something of their results, which is
-    /// kept from being optimised away.
+    /// kept from being optimised away. That keeps the sum, not each operation: put what goes into each through `black_box`.
     pub fn subject<R>(&mut self, name: &str, mut work: impl FnMut(u64) -> R + 'a) -> &mut Self {
         self.subject_timing_itself(name, move |iterations| {
             let start = Instant::now();

@@ -33,14 +33,9 @@ impl Tool {
                 self.name
             ));
             let home = folder();
-            let mut install = shell::cargo(&[
-                "install",
-                self.name,
-                "--locked",
-                "--version",
-                self.version,
-                "--root",
-            ]);
+            // Unoptimised, a tool is built in a fraction of the time, and what it reads here is small.
+            let mut install = shell::cargo(&["install", self.name, "--locked", "--debug"]);
+            install.args(["--version", self.version, "--root"]);
             shell::run(install.arg(&home))?;
             if !self.is_there() {
                 return Err(Failure::usage(format!(

@@ -60,13 +60,16 @@ pub const PIN_TARGETS_MAX: usize = 1_024;
 pub const LANES_MAX: usize = 8;
 /// Most sinks of a fence.
 pub const SINKS_MAX: usize = 1_024;
-/// The most targets that a fence keeps for own commits whose bound is not known; the oldest are forgotten beyond.
-pub const OWN_TARGETS_MAX: usize = 1 << 18;
+/// The most targets that a lane remembers of own commits, all together; the oldest commits are forgotten beyond.
+pub const OWN_TARGETS_MAX: usize = 1 << 20;
+/// The most drop hooks of a fence.
+pub const DROP_HOOKS_MAX: usize = 1_024;
 /// The most single commits above a lane's cursor that are known to be applied; the lowest are forgotten beyond.
 pub const PUBLISHED_SINGLES_MAX: usize = 65_536;
 /// How many cursors a lane remembers with points that include them, to compare copies with tokens.
 pub const REACHED_MAX: usize = 32;
-/// Most waiters for tokens that a fence holds at once.
+/// How many callers may wait for tokens at once: an option of those waits. The fence itself holds a small entry for each
+/// future that was polled and not dropped.
 pub const WAITERS: Limit = Limit::new("waiters_max", 65_536, 1, 1 << 20);
 
 /// An option: its name, its default, and the least and greatest value allowed.

@@ -98,7 +98,7 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     fn path(&self) -> &Path;
 
     /// Reads at most `bytes.len()` bytes from `offset` on and returns how many. It may be fewer at any time; zero
-    /// means the end of the file, or that `bytes` is empty.
+    /// means the end of the file, or that `bytes` is empty. An offset that no file can have is an error.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, StorageError>;
 
     /// Writes a prefix of `bytes` at `offset` and returns its length, which may be shorter. The file grows as needed;
@@ -266,13 +266,25 @@ impl fmt::Display for StorageOperation {
 
 /// A file operation that failed: which, on what, and why.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} {}", path.display())]
+#[error("{operation} {}{}", path.display(), Holder(*holder))]
 pub struct StorageError {
     operation: StorageOperation,
     path: PathBuf,
     #[source]
     source: io::Error,
     holder: Option<u32>,
+}
+
+/// Who holds the lock, in words, where that is known.
+struct Holder(Option<u32>);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(process) => write!(f, ", held by process {process}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl StorageError {

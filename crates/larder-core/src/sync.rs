@@ -15,6 +15,23 @@ pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Order
 
 pub use std::sync::{Arc, Weak};
 
+#[cfg(larder_loom)]
+pub use loom::thread::ThreadId;
+#[cfg(all(larder_shuttle, not(larder_loom)))]
+pub use shuttle::thread::ThreadId;
+#[cfg(not(any(larder_shuttle, larder_loom)))]
+pub use std::thread::ThreadId;
+
+/// Which thread this is, under a model checker too, where many threads share one of the system's.
+pub fn this_thread() -> ThreadId {
+    #[cfg(larder_loom)]
+    return loom::thread::current().id();
+    #[cfg(all(larder_shuttle, not(larder_loom)))]
+    return shuttle::thread::current().id();
+    #[cfg(not(any(larder_shuttle, larder_loom)))]
+    return std::thread::current().id();
+}
+
 /// A mutual exclusion lock that is never poisoned.
 #[derive(Default)]
 pub struct Mutex<T> {

@@ -109,8 +109,13 @@ impl FileHeader {
         body.extend_from_slice(&self.salt.to_le_bytes());
         body.extend_from_slice(&[0; 8]);
         let mut bytes = Vec::with_capacity(Self::BYTES);
+        // A format that was not made for headers may allow less than a header needs.
+        let format = FrameFormat {
+            body_bytes_max: format.body_bytes_max.max(Self::BODY_BYTES),
+            ..*format
+        };
         let encoded = format.encode(0, &body, &mut bytes);
-        encoded.expect("invariant: the body is as long as `format` allows");
+        encoded.expect("invariant: the format was just made to allow the body");
         bytes
     }
 
@@ -137,10 +142,7 @@ impl FileHeader {
             };
             Some(header)
         })();
-        let header = header.ok_or(FrameError::TooShort {
-            len: super::byte_count(bytes),
-            needed: Self::BYTES as u64,
-        })?;
+        let header = header.ok_or(FileHeaderError::NoHeader)?;
         match store {
             Some(expected) if header.store != expected => Err(FileHeaderError::ForeignStore {
                 found: header.store,
@@ -181,6 +183,9 @@ pub enum FileHeaderError {
     /// The file is not of the expected format.
     #[error("the file header cannot be read")]
     Frame(#[from] FrameError),
+    /// The frame is whole, and its body is not that of a file header.
+    #[error("the frame is not a file header")]
+    NoHeader,
     /// The file belongs to another store.
     #[error("the file belongs to store {found}, expected {expected}")]
     ForeignStore {

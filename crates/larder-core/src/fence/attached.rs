@@ -26,6 +26,9 @@ pub(super) struct Attached {
     pub(super) hooks: Vec<(u64, Arc<dyn DropHook>)>,
 }
 
+/// The list as one shard has it, behind a count of the shard's own: invalidations in different shards share no line.
+pub(super) struct AttachedToShard(pub(super) Arc<Attached>);
+
 impl Attached {
     pub(super) fn is_empty(&self) -> bool {
         self.journals.is_empty() && self.hooks.is_empty()

@@ -1,5 +1,6 @@
 //! Why a target was invalidated: by hand, or by a commit that a source delivered.
 
+use super::stamp::Run;
 use crate::invalidations::Reason;
 use crate::position::Position;
 
@@ -9,7 +10,8 @@ use crate::position::Position;
 /// database can be compared with the commit (see [`Pin::as_of`](super::Pin::as_of)).
 #[derive(Clone, Debug)]
 pub struct Cause {
-    pub(super) commit: Option<Commit>,
+    /// With the run of the fence whose lane it is: on another fence the lane would be another.
+    commit: Option<(Run, Commit)>,
     pub(super) reason: Reason,
 }
 
@@ -35,19 +37,26 @@ impl Cause {
 
     /// By a commit of a lane's source. Made by [`Lane::cause`](super::Lane::cause).
     pub(super) fn of_commit(
+        run: Run,
         lane: LaneIndex,
         position: Position,
         bound: Option<u64>,
         reason: Reason,
     ) -> Cause {
+        let commit = Commit {
+            lane,
+            position,
+            bound,
+        };
         Cause {
-            commit: Some(Commit {
-                lane,
-                position,
-                bound,
-            }),
+            commit: Some((run, commit)),
             reason,
         }
+    }
+
+    /// The commit, for the fence that runs as `run`.
+    pub(super) fn commit_of(&self, run: Run) -> Option<Commit> {
+        self.commit.filter(|(of, _)| *of == run).map(|(_, commit)| commit)
     }
 }
 

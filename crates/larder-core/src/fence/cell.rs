@@ -255,11 +255,17 @@ union Cells {
     several: ManuallyDrop<ThinVec<CellRef>>,
 }
 
+/// Set in the word of a hold on several cells.
 const SEVERAL: u64 = 1 << 63;
+
+/// Set in the word once the targets held so far have been compared with a copy.
+const FROM_COPY: u64 = 1 << 62;
+
+const FLAGS: u64 = SEVERAL | FROM_COPY;
 
 impl Hold {
     pub(super) fn one(cell: CellRef, limit: u64) -> Hold {
-        debug_assert!(limit < SEVERAL, "a stamp is below 2^62");
+        debug_assert!(limit & FLAGS == 0, "a stamp is below 2^62");
         Hold {
             word: limit,
             cells: Cells {
@@ -269,7 +275,7 @@ impl Hold {
     }
 
     pub(super) fn several(cells: ThinVec<CellRef>, limit: u64) -> Hold {
-        debug_assert!(limit < SEVERAL, "a stamp is below 2^62");
+        debug_assert!(limit & FLAGS == 0, "a stamp is below 2^62");
         Hold {
             word: limit | SEVERAL,
             cells: Cells {
@@ -280,11 +286,21 @@ impl Hold {
 
     #[inline]
     pub(super) fn limit(&self) -> u64 {
-        self.word & !SEVERAL
+        self.word & !FLAGS
     }
 
     pub(super) fn set_limit(&mut self, limit: u64) {
-        self.word = (self.word & SEVERAL) | limit;
+        debug_assert!(limit & FLAGS == 0, "a stamp is below 2^62");
+        self.word = (self.word & FLAGS) | limit;
+    }
+
+    /// Whether the targets held so far have been compared with a copy.
+    pub(super) fn is_from_copy(&self) -> bool {
+        self.word & FROM_COPY != 0
+    }
+
+    pub(super) fn set_from_copy(&mut self) {
+        self.word |= FROM_COPY;
     }
 
     #[inline]
@@ -301,10 +317,12 @@ impl Hold {
 
 impl Clone for Hold {
     fn clone(&self) -> Self {
-        match self.cells() {
+        let mut clone = match self.cells() {
             [one] if self.word & SEVERAL == 0 => Hold::one(one.clone(), self.limit()),
             cells => Hold::several(cells.iter().cloned().collect(), self.limit()),
-        }
+        };
+        clone.word = self.word;
+        clone
     }
 }
 

@@ -31,6 +31,12 @@ pub enum FenceError {
         /// How many.
         max: usize,
     },
+    /// The fence has as many drop hooks as it can.
+    #[error("a fence has at most {max} drop hooks")]
+    TooManyDropHooks {
+        /// How many.
+        max: usize,
+    },
     /// The fence has as many sinks as it can.
     #[error("a fence has at most {max} sinks")]
     TooManySinks {
@@ -60,6 +66,9 @@ pub enum TooOld {
     /// A target was invalidated after the load began, or so many others that it cannot be told.
     #[error("a target was invalidated after the load began, or the fence no longer remembers")]
     Invalidated,
+    /// The value came from a copy, with which these targets can no longer be compared: extend first.
+    #[error("targets must be added before the copy is compared with them")]
+    FromCopy,
     /// The pin would hold more targets than it may.
     #[error("{count} targets, parents included; a pin holds at most {max}")]
     TooMany {

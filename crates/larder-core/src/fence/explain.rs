@@ -83,7 +83,7 @@ impl Shared {
     }
 
     fn invalidated(&self, entry: Entry) -> Invalidated {
-        let commit = entry.cause.commit.and_then(|commit| {
+        let commit = entry.commit.and_then(|commit| {
             let source = self.lanes.source(commit.lane)?;
             Some(CommitSeen {
                 source,
@@ -94,7 +94,7 @@ impl Shared {
         Invalidated {
             stamp: entry.stamp,
             time: entry.time,
-            reason: entry.cause.reason,
+            reason: entry.reason,
             commit,
         }
     }

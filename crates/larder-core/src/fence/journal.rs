@@ -32,8 +32,8 @@ pub trait Journal: Send + Sync {
 
 /// What a journal is told.
 ///
-/// From the moment it is attached, every stamp of the fence's clock reaches a journal exactly once, as an
-/// invalidation or within a skipped range.
+/// From the moment it is attached, every stamp of the fence's clock reaches a journal, as an invalidation or within a
+/// skipped range: at least once, since what the ring has is told again when a journal is attached or a floor is raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Raised {
@@ -46,7 +46,8 @@ pub enum Raised {
         /// The commit behind it, if a source delivered it.
         commit: Option<(SourceId, Position)>,
     },
-    /// These stamps, both ends included, belong to no invalidation.
+    /// These stamps, both ends included, are accounted for: what was invalidated with one of them has been told, or
+    /// is covered by what was.
     Skipped {
         /// The first of them.
         first: Stamp,
@@ -127,7 +128,7 @@ impl Journaled {
     /// `targets` are all that the entry depends on. `None` also for more than
     /// [`PIN_TARGETS_MAX`](crate::limits::PIN_TARGETS_MAX) of them. O(targets), one shard lock each.
     pub fn restore(&self, started: Stamp, targets: &[Target]) -> Option<Pin> {
-        if started > self.fence.stamp() {
+        if started == Stamp::ZERO || started > self.fence.stamp() {
             return None;
         }
         let (pin, dropped) = self.fence.pin_since(started, targets)?;

@@ -11,11 +11,12 @@ use super::attached::Panics;
 use super::cause::Cause;
 use super::error::FenceError;
 use super::lanes::{LaneShared, LaneState};
-use super::stamp::Stamp;
+use super::stamp::{Run, Stamp};
 use crate::as_of::AsOf;
 use crate::clock::Moment;
 use crate::cursor::Cursor;
 use crate::invalidations::{Invalidation, Origin, Reason};
+use crate::limits::{OWN_COMMITS, OutOfRange};
 use crate::position::{Epoch, Position, SourceId};
 use crate::source::Head;
 use crate::sync::Arc;
@@ -32,6 +33,7 @@ pub struct Lane {
 #[derive(Clone, Copy, Debug)]
 #[must_use = "give it to `caught_up` if the answer leaves nothing over"]
 pub struct Round {
+    run: Run,
     number: u64,
     began: Stamp,
 }
@@ -40,6 +42,7 @@ pub struct Round {
 #[must_use = "waiters see the commit only once it is published"]
 pub struct OwnCommit<'a> {
     lane: &'a Lane,
+    applied_at: u64,
     epoch: Epoch,
     position: Position,
     bound: Option<u64>,
@@ -78,19 +81,33 @@ impl Lane {
         self.fence.shared().lanes.refresh_certainty();
     }
 
-    /// How many own commits are remembered at most; zero has each of them applied a second time.
-    pub fn set_own_commits(&self, limit: usize) {
+    /// How many own commits are remembered at most; zero has each of them applied a second time. Default: 65,536.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] above 2^20.
+    pub fn set_own_commits(&self, limit: usize) -> Result<(), OutOfRange> {
+        let limit = OWN_COMMITS.check(limit)?;
         self.lane.state.lock().progress.own.set_limit(limit);
+        Ok(())
     }
 
     /// Takes up the epoch in which the source stands. Bounds count from this head on. In a new epoch nothing
     /// that was applied before counts; what it invalidated is gone from this node once [`Lane::flushed`] says
-    /// so, or once the follower has caught up from a cursor that the source carried over.
+    /// so, or once the follower has caught up from a cursor that the source carried over. The lease is over: only the
+    /// next round that catches up makes the lane live again. A follower that has found a gap says so before, by
+    /// [`Lane::set_state`].
+    ///
+    /// A point of the head that is not of the head's own source and epoch refuses every load from a copy until the
+    /// next head.
     ///
     /// O(ring): for the start of a follower and for gaps.
     pub fn begin(&self, head: &Head) {
-        let (shared, base) = (self.fence.shared(), head.as_of.point());
-        if self.lane.is_in_epoch_of(head.as_of) {
+        let shared = self.fence.shared();
+        let fits = (head.as_of.source(), head.as_of.epoch()) == (head.cursor.source(), head.cursor.epoch());
+        // A point that cannot be compared refuses every copy until the next head.
+        let base = if fits { head.as_of.point() } else { u64::MAX };
+        self.end_lease();
+        if self.lane.epoch() == Some(head.cursor.epoch()) {
             shared.each_shard(|shard| shard.raise_base(self.lane.index, base));
         } else {
             // While the shards change over the lane is in no epoch, so that loads from copies are refused.
@@ -101,9 +118,27 @@ impl Lane {
         shared.wake_all(self.lane.source);
     }
 
+    /// What was believed so far ends now.
+    fn end_lease(&self) {
+        let now = self.fence.shared().time();
+        let mut inner = self.lane.state.lock();
+        inner.lease_until = inner.lease_until.min(now);
+        if inner.phase == LaneState::Live {
+            inner.phase = LaneState::Lagging;
+        }
+        drop(inner);
+        self.fence.shared().lanes.refresh_certainty();
+    }
+
     /// Everything that the follower feeds has been flushed since [`Lane::begin`].
     pub fn flushed(&self) {
-        self.lane.state.lock().progress.flushed();
+        let mut inner = self.lane.state.lock();
+        inner.progress.flushed();
+        if inner.phase == LaneState::Gap {
+            inner.phase = LaneState::Lagging;
+        }
+        drop(inner);
+        self.fence.shared().lanes.refresh_certainty();
         self.fence.shared().wake_all(self.lane.source);
     }
 
@@ -119,10 +154,13 @@ impl Lane {
         self.fence.shared().lanes.refresh_certainty();
     }
 
-    /// The cause of an invalidation by a commit of this source. `bound` is a point that certainly includes the
-    /// commit; without one, a load from a copy is refused until it is settled.
+    /// The cause of an invalidation by a commit of this source. On another fence it counts as done by hand.
+    ///
+    /// `bound` is a point that certainly includes the commit. Without one a load from a copy is refused until the
+    /// ring has forgotten the invalidation: a commit whose bound is to be settled goes through [`Lane::own_commit`].
     pub fn cause(&self, position: Position, bound: Option<AsOf>, reason: Reason) -> Cause {
-        Cause::of_commit(self.lane.index, position, self.point(bound), reason)
+        let run = self.fence.shared().run;
+        Cause::of_commit(run, self.lane.index, position, self.point(bound), reason)
     }
 
     /// The point of a bound, if it is one of this source in the lane's epoch; others cannot be compared.
@@ -146,10 +184,12 @@ impl Lane {
         reason: &Reason,
         targets: Vec<Target>,
     ) -> OwnCommit<'_> {
+        let applied_at = self.lane.state.lock().progress.forgotten();
         self.fence
             .invalidate_many(&targets, &self.cause(position, bound, reason.clone()));
         OwnCommit {
             lane: self,
+            applied_at,
             epoch,
             position,
             bound: self.point(bound),
@@ -189,7 +229,7 @@ impl Lane {
         let inner = self.lane.state.lock();
         if inner.origin.is_none() || row.origin() != inner.origin.as_ref() {
             RowOrigin::Elsewhere
-        } else if inner.progress.own.contains(row.position()) {
+        } else if inner.progress.own.has_raised(row.position(), row.hash()) {
             RowOrigin::Remembered
         } else {
             RowOrigin::Here
@@ -202,7 +242,7 @@ impl Lane {
             return;
         };
         let targets = self.lane.state.lock().progress.own.settle(position, point);
-        for hash in targets {
+        for hash in targets.iter().flat_map(|targets| targets.iter().copied()) {
             self.fence
                 .shared()
                 .shard(hash)
@@ -221,6 +261,7 @@ impl Lane {
     pub fn round(&self) -> Round {
         let number = self.lane.state.lock().progress.begin_round();
         Round {
+            run: self.fence.shared().run,
             number,
             began: self.fence.shared().now(),
         }
@@ -252,7 +293,9 @@ impl Lane {
         }
         drop(inner);
         let shared = self.fence.shared();
-        if let Some(point) = self.point(Some(as_of)) {
+        // The stamp of another fence's round says nothing here.
+        let point = self.point(Some(as_of)).filter(|_| round.run == shared.run);
+        if let Some(point) = point {
             shared.each_shard(|shard| shard.settle_left(self.lane.index, round.began, point));
         }
         shared.lanes.refresh_certainty();
@@ -318,9 +361,10 @@ impl OwnCommit<'_> {
         let hashes = self.targets.iter().map(Target::hash).collect();
         let lane = &self.lane.lane;
         let mut inner = lane.state.lock();
-        let highest = inner
-            .progress
-            .own_commit(self.epoch, self.position, self.bound, hashes);
+        let highest =
+            inner
+                .progress
+                .own_commit(self.epoch, self.applied_at, self.position, self.bound, hashes);
         drop(inner);
         if let Some(highest) = highest {
             self.lane.fence.shared().wake_up_to(lane.source, highest);

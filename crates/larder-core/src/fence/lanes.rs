@@ -13,7 +13,7 @@ use crate::clock::Moment;
 use crate::cursor::Cursor;
 use crate::invalidations::Origin;
 use crate::limits::LANES_MAX;
-use crate::position::SourceId;
+use crate::position::{Epoch, SourceId};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::token::Requirement;
 
@@ -213,6 +213,10 @@ impl LaneShared {
 
     pub(super) fn rounds(&self) -> u64 {
         self.state.lock().progress.rounds()
+    }
+
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        self.state.lock().progress.epoch()
     }
 
     pub(super) fn cursor(&self) -> Option<Cursor> {

@@ -62,7 +62,7 @@ use self::attached::Panics;
 use self::shared::Shared;
 use crate::as_of::AsOf;
 use crate::cursor::Cursor;
-use crate::limits::SINKS_MAX;
+use crate::limits::{DROP_HOOKS_MAX, SINKS_MAX};
 use crate::position::SourceId;
 use crate::source::Sink;
 use crate::sync::Arc;
@@ -118,11 +118,17 @@ impl Fence {
     /// Pins `targets` for a load that began at `started` in `run` and whose pin was let go, since the filler is
     /// somewhere else. `None` if one of them may have been invalidated since, or for another run of the fence.
     pub fn resume(&self, run: Run, started: Stamp, targets: &[Target]) -> Option<Pin> {
-        if run != self.shared.run || started > self.shared.now() {
+        if run != self.shared.run || started > self.shared.now() || started == Stamp::ZERO {
             return None;
         }
-        let (pin, dropped) = self.pin_since(started, targets)?;
-        (dropped <= started).then_some(pin)
+        let pinned = self.pin_since(started, targets);
+        let resumed = pinned
+            .filter(|(_, dropped)| *dropped <= started)
+            .map(|(pin, _)| pin);
+        if resumed.is_none() {
+            self.shared.refusals.too_old.add();
+        }
+        resumed
     }
 
     fn pin_since(&self, started: Stamp, targets: &[Target]) -> Option<(Pin, Stamp)> {
@@ -172,8 +178,8 @@ impl Fence {
     ///
     /// A part that stores stamps stores a limit above all it may have seen, ahead of use, and calls this with
     /// it when it opens, before it restores anything. What this run has already invalidated is stamped anew
-    /// above the floor, so that whatever lies on disk is older. O(ring) then. A floor above [`Stamp::MAX`]
-    /// counts as that.
+    /// above the floor, so that whatever lies on disk is older. O(ring) then. A floor above
+    /// [`Stamp::FLOOR_MAX`] counts as that; what lies on disk above it is not restored.
     pub fn raise_floor(&self, floor: Stamp) {
         self.shared.raise_floor(floor);
     }
@@ -181,22 +187,25 @@ impl Fence {
     /// Attaches a journal, which hears of every invalidation from now on and first of what the ring has; if
     /// the ring has lost something, of `everything`. Only the returned handle can restore entries of it.
     pub fn journal(&self, journal: Arc<dyn Journal>) -> Journaled {
-        let registered = Arc::clone(&journal);
-        let number = self
-            .shared
-            .attach(|list, number| list.journals.push((number, registered)));
+        let number = self.shared.add_journal(Arc::clone(&journal));
+        // Made before the journal is called: if it panics, it is detached on the way out.
+        let journaled = Journaled::new(self.clone(), Arc::clone(&journal), number);
         self.shared.catch_up(&*journal);
-        Journaled::new(self.clone(), journal, number)
+        journaled
     }
 
     /// Registers a drop hook. It hears of every invalidation that begins after this has returned.
-    pub fn drop_hook(&self, hook: Arc<dyn DropHook>) -> Registration {
-        let number = self.shared.attach(|list, number| list.hooks.push((number, hook)));
+    ///
+    /// # Errors
+    /// [`FenceError::TooManyDropHooks`] above [`DROP_HOOKS_MAX`].
+    pub fn drop_hook(&self, hook: Arc<dyn DropHook>) -> Result<Registration, FenceError> {
+        let number = self.shared.add_hook(hook);
+        let number = number.ok_or(FenceError::TooManyDropHooks { max: DROP_HOOKS_MAX })?;
         self.shared.spread_attached();
-        Registration {
+        Ok(Registration {
             fence: self.clone(),
             number,
-        }
+        })
     }
 
     /// Registers a sink: followers of every source, and commits of this node, call it.

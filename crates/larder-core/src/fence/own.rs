@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::cursor::Cursor;
 use crate::limits::{OWN_COMMITS, OWN_TARGETS_MAX};
 use crate::position::Position;
+use crate::sync::Arc;
 use crate::target::TargetHash;
 
 /// Commits remembered by position. A forgotten one is applied again by the follower: wider, never lost.
@@ -14,15 +15,15 @@ pub(super) struct OwnCommits {
     /// In the order in which they were remembered, for forgetting the oldest.
     order: VecDeque<Position>,
     limit: usize,
-    /// Targets kept for commits whose bound is not known.
-    unsettled_targets: usize,
+    /// Targets of all these commits.
+    targets: usize,
 }
 
 #[derive(Debug)]
 struct Own {
     bound: Option<u64>,
-    /// What to fill the bound in for; empty once it is known.
-    targets: Box<[TargetHash]>,
+    /// What was raised when it committed, ascending.
+    targets: Arc<[TargetHash]>,
 }
 
 impl Default for OwnCommits {
@@ -31,26 +32,26 @@ impl Default for OwnCommits {
             by_position: BTreeMap::new(),
             order: VecDeque::new(),
             limit: OWN_COMMITS.default(),
-            unsettled_targets: 0,
+            targets: 0,
         }
     }
 }
 
 impl OwnCommits {
     /// Remembers a commit that has been applied here.
-    pub(super) fn remember(&mut self, position: Position, bound: Option<u64>, targets: Vec<TargetHash>) {
-        let targets = if bound.is_none() {
-            targets.into_boxed_slice()
-        } else {
-            Box::default()
+    pub(super) fn remember(&mut self, position: Position, bound: Option<u64>, mut targets: Vec<TargetHash>) {
+        targets.sort_unstable();
+        self.targets += targets.len();
+        let own = Own {
+            bound,
+            targets: targets.into(),
         };
-        self.unsettled_targets += targets.len();
-        if let Some(old) = self.by_position.insert(position, Own { bound, targets }) {
-            self.unsettled_targets -= old.targets.len();
+        if let Some(old) = self.by_position.insert(position, own) {
+            self.targets -= old.targets.len();
         } else {
             self.order.push_back(position);
         }
-        while self.by_position.len() > self.limit || self.unsettled_targets > OWN_TARGETS_MAX {
+        while self.by_position.len() > self.limit || self.targets > OWN_TARGETS_MAX {
             let Some(oldest) = self.order.pop_front() else {
                 break;
             };
@@ -58,14 +59,20 @@ impl OwnCommits {
         }
     }
 
-    /// The bound of a commit has become known. Returns the targets for which it is to be filled in.
-    pub(super) fn settle(&mut self, position: Position, bound: u64) -> Box<[TargetHash]> {
-        let Some(own) = self.by_position.get_mut(&position) else {
-            return Box::default();
-        };
-        own.bound.get_or_insert(bound);
-        self.unsettled_targets -= own.targets.len();
-        std::mem::take(&mut own.targets)
+    /// The bound of a commit has become known. Returns the targets for which it is to be filled in, the first time.
+    pub(super) fn settle(&mut self, position: Position, bound: u64) -> Option<Arc<[TargetHash]>> {
+        let own = self.by_position.get_mut(&position)?;
+        if own.bound.is_some() {
+            return None;
+        }
+        own.bound = Some(bound);
+        Some(Arc::clone(&own.targets))
+    }
+
+    /// Whether the commit at `position` is remembered, and raised this target when it committed.
+    pub(super) fn has_raised(&self, position: Position, hash: TargetHash) -> bool {
+        let own = self.by_position.get(&position);
+        own.is_some_and(|own| own.targets.binary_search(&hash).is_ok())
     }
 
     pub(super) fn contains(&self, position: Position) -> bool {
@@ -117,7 +124,7 @@ impl OwnCommits {
 
     fn forget(&mut self, position: Position) {
         if let Some(own) = self.by_position.remove(&position) {
-            self.unsettled_targets -= own.targets.len();
+            self.targets -= own.targets.len();
         }
     }
 }

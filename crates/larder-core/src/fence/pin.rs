@@ -60,19 +60,23 @@ impl Pin {
     /// Whether nothing that this pin depends on was invalidated since it was taken. Decides whether an entry
     /// may be read, whether a flight may be joined, and whether publishing is worth it.
     ///
-    /// Lock-free: one load for each target and parent, no shared line written, no allocation. A reader that
-    /// gets `false` also sees whatever the invalidation was about.
+    /// Lock-free: one load for each target and parent at most, no shared line written, no allocation. A reader
+    /// that gets `false` also sees whatever the invalidation was about.
     #[inline]
     pub fn is_fresh(&self) -> bool {
         let limit = self.hold.limit();
+        let mut asked: Option<&Cell> = None;
         for leaf in self.hold.cells() {
-            let mut next: Option<&Cell> = Some(leaf);
-            while let Some(cell) = next {
-                if cell.last() >= limit {
-                    return false;
-                }
-                next = cell.above();
+            if leaf.last() >= limit {
+                return false;
             }
+            let above = leaf.above();
+            // The tags of one namespace stand together as a rule: their parent, and all above it, were asked a
+            // moment ago for the one before, in this same call.
+            if !same(above, asked) && !every_last_below(above, limit) {
+                return false;
+            }
+            asked = above;
         }
         true
     }
@@ -105,7 +109,7 @@ impl Pin {
         let extended = self.try_extend(targets);
         if let Err(error) = &extended {
             match error {
-                TooOld::Invalidated => self.shared().refusals.too_old.add(),
+                TooOld::Invalidated | TooOld::FromCopy => self.shared().refusals.too_old.add(),
                 TooOld::TooMany { .. } => self.shared().refusals.too_many.add(),
             }
             self.kill();
@@ -124,6 +128,9 @@ impl Pin {
             let is_held = lineage.first().is_some_and(|own| held.binary_search(own).is_ok());
             if is_held || !named.is_new(&lineage, &late) {
                 continue;
+            }
+            if self.hold.is_from_copy() {
+                return Err(TooOld::FromCopy);
             }
             // The parent of the one before was held or asked about a moment ago.
             let asked = late.last().and_then(CellRef::parent).map(|parent| parent.hash());
@@ -163,7 +170,8 @@ impl Pin {
     }
 
     /// Dead from now on, for a load inside an open transaction or an old snapshot: its value is returned, never
-    /// cached, and its flight is joined by nobody.
+    /// cached, and its flight is joined by nobody. Clones are handles of their own: what a flight table keeps must be
+    /// made so too, or be cloned afterwards.
     pub fn never_cache(&mut self) {
         self.kill();
     }
@@ -171,6 +179,8 @@ impl Pin {
     /// The load came from a copy of a source that had come to `as_of`.
     ///
     /// Adds refusals only: it never makes a stale pin fresh. On a primary it is not needed.
+    ///
+    /// The targets that the pin has now are compared. Late ones must be there before: [`Pin::extend`] first.
     ///
     /// # Errors
     /// [`Fenced`] if the copy may lack the last invalidation of a target, or if the fence cannot tell. The pin
@@ -199,6 +209,10 @@ impl Pin {
 
     /// The load came from a copy that cannot tell how far it has come, but is at most `hold` behind.
     ///
+    /// The hold counts back from this call, so it belongs between the pin and the load: after a load that took
+    /// longer than `hold` an invalidation from just before it would not be noticed any more. Like
+    /// [`Pin::as_of`] it compares the targets that the pin has now.
+    ///
     /// # Errors
     /// [`Fenced::Behind`] while a target was invalidated less than `hold` ago, or the ring does not reach back
     /// that far. The pin is dead for good then.
@@ -213,9 +227,13 @@ impl Pin {
 
     fn refuse_unless(&mut self, accepts: impl FnOnce(&Pin) -> Result<(), Fenced>) -> Result<(), Fenced> {
         let accepted = accepts(self);
-        if accepted.is_err() {
-            self.shared().refusals.as_of.add();
-            self.kill();
+        match accepted {
+            // Only these targets were compared: later ones could be newer than the copy, unseen.
+            Ok(()) => self.hold.set_from_copy(),
+            Err(_) => {
+                self.shared().refusals.as_of.add();
+                self.kill();
+            }
         }
         accepted
     }
@@ -244,6 +262,25 @@ impl Pin {
             .expect("invariant: a pin holds at least `everything`")
             .shared()
     }
+}
+
+/// Whether two cells are one.
+#[inline]
+fn same(one: Option<&Cell>, other: Option<&Cell>) -> bool {
+    one.map(std::ptr::from_ref) == other.map(std::ptr::from_ref)
+}
+
+/// Whether neither `cell` nor a cell above it was invalidated at `limit` or later.
+#[inline]
+fn every_last_below(cell: Option<&Cell>, limit: u64) -> bool {
+    let mut next = cell;
+    while let Some(cell) = next {
+        if cell.last() >= limit {
+            return false;
+        }
+        next = cell.above();
+    }
+    true
 }
 
 /// Takes the cells of `targets`; of none, that of everything. The limit is not set yet.

@@ -1,5 +1,6 @@
 //! How far a node has applied one source, and which tokens that satisfies. Pure: no lock, no clock.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 
 use super::own::OwnCommits;
@@ -45,6 +46,8 @@ pub(super) struct Progress {
     /// Single commits above the cursor whose rows were delivered.
     singles: BTreeSet<Position>,
     pub(super) own: OwnCommits,
+    /// How often what was not confirmed had to be forgotten: a commit applied before that is not remembered after it.
+    forgotten: u64,
     /// Cursors applied lately, oldest first, and points of the source that include them.
     reached: VecDeque<(Cursor, AsOf)>,
     rounds: u64,
@@ -87,16 +90,17 @@ impl Progress {
         self.crossed = true;
     }
 
-    /// A commit of this node has been applied here. One of another epoch is not remembered: the follower will
-    /// apply it, or flush. Returns the position below which something may have become true.
+    /// A commit of this node has been applied here. One of another epoch, or applied before
+    /// what is not confirmed was forgotten, is not remembered: the follower will apply it, or flush. Returns the position below which something may have become true.
     pub(super) fn own_commit(
         &mut self,
         epoch: Epoch,
+        applied_at: u64,
         position: Position,
         bound: Option<u64>,
         targets: Vec<TargetHash>,
     ) -> Option<Position> {
-        if self.epoch != Some(epoch) {
+        if self.epoch != Some(epoch) || self.forgotten != applied_at {
             return None;
         }
         self.own.remember(position, bound, targets);
@@ -116,6 +120,12 @@ impl Progress {
     pub(super) fn forget_unconfirmed(&mut self) {
         self.singles.clear();
         self.own.clear();
+        self.forgotten += 1;
+    }
+
+    /// Marks when a commit of this node is applied, to be compared when it is remembered.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// `cursor`, and the single commits above it, are applied. An older cursor changes nothing. Returns the
@@ -184,10 +194,13 @@ impl Progress {
             };
         }
         let has = |position| self.singles.contains(&position) || self.own.contains(position);
-        let satisfied = match &self.cursor {
-            Some(cursor) => requirement.is_satisfied_by(cursor, has),
-            None => false,
-        };
+        // Before the first round nothing is known but the commits of this node.
+        let nothing = || Cursor::ordered(requirement.source(), epoch, Position::ZERO, 0);
+        let cursor = self
+            .cursor
+            .as_ref()
+            .map_or_else(|| Cow::Owned(nothing()), Cow::Borrowed);
+        let satisfied = requirement.is_satisfied_by(&cursor, has);
         if satisfied {
             return Applied::Yes;
         }

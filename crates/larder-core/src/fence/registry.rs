@@ -4,11 +4,11 @@
 //! and reads it under the lock that it holds anyway. A copy is set under that lock: whoever is registered hears
 //! of every invalidation that the shard sees afterwards, and finds the earlier ones in the ring.
 
-use super::attached::Attached;
+use super::attached::{Attached, AttachedToShard, DropHook};
 use super::journal::{Journal, Raised};
 use super::shared::Shared;
 use super::stamp::Stamp;
-use crate::limits::SINKS_MAX;
+use crate::limits::{DROP_HOOKS_MAX, SINKS_MAX};
 use crate::source::Sink;
 use crate::sync::Arc;
 use crate::target::TargetHash;
@@ -29,11 +29,11 @@ impl Registered {
 }
 
 impl Shared {
-    /// Adds to the lists; the shards do not know yet.
-    pub(super) fn attach(&self, add: impl FnOnce(&mut Attached, u64)) -> u64 {
+    /// Adds a journal. The shards do not know yet.
+    pub(super) fn add_journal(&self, journal: Arc<dyn Journal>) -> u64 {
         let mut registered = self.attached.lock();
         let number = registered.number();
-        add(&mut registered.list, number);
+        registered.list.journals.push((number, journal));
         number
     }
 
@@ -41,8 +41,8 @@ impl Shared {
     pub(super) fn spread_attached(&self) {
         // Held throughout, so that an older list is never spread over a newer one.
         let registered = self.attached.lock();
-        let mut old = Vec::new();
-        self.each_shard(|shard| old.push(std::mem::replace(&mut shard.attached, registered.copy())));
+        let (list, mut old) = (Arc::new(registered.list.clone()), Vec::new());
+        self.each_shard(|shard| old.push(std::mem::replace(&mut shard.attached, registered.copy(&list))));
         drop(registered);
         // Dropped without a lock: it may hold the last reference to somebody's hook.
         drop(old);
@@ -56,10 +56,11 @@ impl Shared {
         let mut dropped = Stamp::ZERO;
         let mut old = Vec::new();
         let registered = self.attached.lock();
+        let list = Arc::new(registered.list.clone());
         self.each_shard(|shard| {
             entries.extend(shard.ring.iter().cloned());
             dropped = dropped.max(shard.dropped);
-            old.push(std::mem::replace(&mut shard.attached, registered.copy()));
+            old.push(std::mem::replace(&mut shard.attached, registered.copy(&list)));
         });
         drop(registered);
         drop(old);
@@ -78,6 +79,17 @@ impl Shared {
             last: before,
         });
         journal.raised(&told);
+    }
+
+    /// Adds a drop hook, if there is room for one more. The shards do not know yet.
+    pub(super) fn add_hook(&self, hook: Arc<dyn DropHook>) -> Option<u64> {
+        let mut registered = self.attached.lock();
+        if registered.list.hooks.len() >= DROP_HOOKS_MAX {
+            return None;
+        }
+        let number = registered.number();
+        registered.list.hooks.push((number, hook));
+        Some(number)
     }
 
     pub(super) fn add_sink(&self, sink: Arc<dyn Sink>) -> Option<u64> {
@@ -112,8 +124,8 @@ impl Shared {
 }
 
 impl Registered {
-    /// A copy for one shard, so that shards do not share a count.
-    fn copy(&self) -> Option<Arc<Attached>> {
-        (!self.list.is_empty()).then(|| Arc::new(self.list.clone()))
+    /// The list for one shard, behind a count of the shard's own: invalidations in different shards share no line.
+    fn copy(&self, list: &Arc<Attached>) -> Option<Arc<AttachedToShard>> {
+        (!self.list.is_empty()).then(|| Arc::new(AttachedToShard(Arc::clone(list))))
     }
 }

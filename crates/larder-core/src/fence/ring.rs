@@ -6,9 +6,10 @@
 
 use hashbrown::HashTable;
 
-use super::cause::Cause;
+use super::cause::Commit;
 use super::stamp::Stamp;
 use crate::clock::Moment;
+use crate::invalidations::Reason;
 use crate::target::TargetHash;
 
 /// One recent invalidation.
@@ -17,7 +18,8 @@ pub(super) struct Entry {
     pub(super) hash: TargetHash,
     pub(super) stamp: Stamp,
     pub(super) time: Moment,
-    pub(super) cause: Cause,
+    pub(super) commit: Option<Commit>,
+    pub(super) reason: Reason,
     /// The number of the target's entry before this one, plus one; zero if there was none.
     before: u64,
 }
@@ -52,7 +54,8 @@ impl Ring {
         hash: TargetHash,
         stamp: Stamp,
         time: Moment,
-        cause: Cause,
+        commit: Option<Commit>,
+        reason: Reason,
         spread: impl Fn(TargetHash) -> u64,
     ) -> Option<Entry> {
         let number = self.next;
@@ -77,7 +80,8 @@ impl Ring {
             hash,
             stamp,
             time,
-            cause,
+            commit,
+            reason,
             before,
         };
         let out = match left {

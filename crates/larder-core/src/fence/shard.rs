@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
-use super::attached::Attached;
-use super::cause::{Cause, LaneIndex};
+use super::attached::AttachedToShard;
+use super::cause::{Commit, LaneIndex};
 use super::cell::{Cell, CellInTable, CellRef};
 use super::ring::{Entry, Ring};
 use super::spread::Spread;
 use super::stamp::Stamp;
 use super::stats::{KINDS, Kind};
 use crate::clock::Moment;
+use crate::invalidations::Reason;
 use crate::limits::LANES_MAX;
 use crate::position::Position;
 use crate::sync::Arc;
@@ -31,7 +32,7 @@ pub(super) struct Shard {
     /// For each lane, what is known of the bounds that have left the ring.
     left: [Left; LANES_MAX],
     /// The journals and drop hooks that hear of this shard's invalidations; `None` if there are none.
-    pub(super) attached: Option<Arc<Attached>>,
+    pub(super) attached: Option<Arc<AttachedToShard>>,
     pub(super) counts: Counts,
     spread: Spread,
 }
@@ -55,7 +56,7 @@ pub(super) struct Counts {
 
 /// What remains to be done after an invalidation, without the lock.
 pub(super) struct Raised {
-    pub(super) attached: Option<Arc<Attached>>,
+    pub(super) attached: Option<Arc<AttachedToShard>>,
     /// Dropped by the caller: its reason may be the last reference to a text.
     pub(super) left: Option<Entry>,
 }
@@ -128,7 +129,8 @@ impl Shard {
         kind: Kind,
         stamp: Stamp,
         time: Moment,
-        cause: Cause,
+        commit: Option<Commit>,
+        reason: Reason,
     ) -> Raised {
         let spread = self.spread;
         if let Some(cell) = self
@@ -137,8 +139,10 @@ impl Shard {
         {
             cell.cell().raise(stamp.get());
         }
-        self.counts.add(kind, &cause);
-        let left = self.ring.push(hash, stamp, time, cause, |hash| spread.of(hash));
+        self.counts.add(kind, commit);
+        let left = self
+            .ring
+            .push(hash, stamp, time, commit, reason, |hash| spread.of(hash));
         if let Some(left) = &left {
             self.note_left(left);
         }
@@ -152,7 +156,7 @@ impl Shard {
     fn note_left(&mut self, entry: &Entry) {
         self.dropped = self.dropped.max(entry.stamp);
         self.dropped_time = self.dropped_time.max(Some(entry.time));
-        let Some(commit) = entry.cause.commit else { return };
+        let Some(commit) = entry.commit else { return };
         let left = &mut self.left[commit.lane.index()];
         match commit.bound {
             Some(bound) => left.bound = left.bound.max(bound),
@@ -165,7 +169,7 @@ impl Shard {
     pub(super) fn rebase(&mut self, lane: LaneIndex, base: u64) {
         self.left[lane.index()].bound = base;
         self.ring.for_each_mut(|entry| {
-            if let Some(commit) = entry.cause.commit.as_mut().filter(|commit| commit.lane == lane) {
+            if let Some(commit) = entry.commit.as_mut().filter(|commit| commit.lane == lane) {
                 commit.bound = commit.bound.map(|_| base);
             }
         });
@@ -181,7 +185,7 @@ impl Shard {
     /// Fills in the bound of a commit that was applied before its bound was known.
     pub(super) fn settle(&mut self, hash: TargetHash, lane: LaneIndex, position: Position, bound: u64) {
         self.ring.of_mut(hash, self.spread.of(hash), |entry| {
-            if let Some(commit) = &mut entry.cause.commit
+            if let Some(commit) = &mut entry.commit
                 && commit.lane == lane
                 && commit.position == position
                 && commit.bound.is_none()
@@ -198,7 +202,7 @@ impl Shard {
 
     /// Whether everything that a lane is known to have invalidated of `hash` is in a copy that is at `point`.
     pub(super) fn is_within(&self, hash: TargetHash, lane: LaneIndex, point: u64) -> bool {
-        let of_lane = |entry: &Entry| entry.cause.commit.filter(|commit| commit.lane == lane);
+        let of_lane = |entry: &Entry| entry.commit.filter(|commit| commit.lane == lane);
         self.left[lane.index()].is_within(point)
             && self
                 .recent(hash)
@@ -251,9 +255,9 @@ impl Shard {
 }
 
 impl Counts {
-    fn add(&mut self, kind: Kind, cause: &Cause) {
+    fn add(&mut self, kind: Kind, commit: Option<Commit>) {
         self.by_kind[kind.index()] += 1;
-        match cause.commit {
+        match commit {
             Some(commit) => self.by_lane[commit.lane.index()] += 1,
             None => self.direct += 1,
         }

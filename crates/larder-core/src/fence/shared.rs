@@ -56,7 +56,8 @@ impl Shared {
             .map(|_| Padded(Mutex::new(Shard::new(ring, spread))))
             .collect();
         Shared {
-            stamps: AtomicU64::new(0),
+            // Zero is no pin's stamp: it marks one that is dead for good.
+            stamps: AtomicU64::new(1),
             shards,
             spread,
             run,
@@ -129,17 +130,17 @@ impl Shared {
     /// Raises one target and tells everyone who must hear of it before the caller goes on.
     pub(super) fn invalidate(&self, target: &Target, cause: Cause) -> Stamp {
         let (hash, kind) = (target.hash(), Kind::of(target));
-        let commit = cause.commit;
+        let commit = cause.commit_of(self.run);
         // Not the coarse time, which may lag: loads from copies are held back by this one for as long as they said.
         let time = self.time();
         let mut shard = self.shard(hash);
         let stamp = self.next_stamp();
-        let raised = shard.raise(hash, kind, stamp, time, cause);
+        let raised = shard.raise(hash, kind, stamp, time, commit, cause.reason);
         drop(shard);
         drop(raised.left);
         if let Some(attached) = raised.attached {
             let commit = commit.and_then(|commit| Some((self.lanes.source(commit.lane)?, commit.position)));
-            attached.tell(target, Raised::Target { hash, stamp, commit });
+            attached.0.tell(target, Raised::Target { hash, stamp, commit });
         }
         stamp
     }
@@ -168,7 +169,7 @@ impl Shared {
 
     /// Moves the clock above `floor`, and stamps anew what this run has invalidated at or below it.
     pub(super) fn raise_floor(&self, floor: Stamp) {
-        let floor = floor.min(Stamp::MAX);
+        let floor = floor.min(Stamp::FLOOR_MAX);
         // Relaxed: it publishes nothing, and as a read-modify-write it keeps what earlier stamps published.
         let before = self.stamps.fetch_max(floor.get(), Ordering::Relaxed);
         let stamp = self.next_stamp();
@@ -205,7 +206,7 @@ impl Shared {
 
     /// A ring entry as journals are told of it.
     pub(super) fn told(&self, entry: &super::ring::Entry) -> Raised {
-        let commit = entry.cause.commit;
+        let commit = entry.commit;
         let commit = commit.and_then(|commit| Some((self.lanes.source(commit.lane)?, commit.position)));
         Raised::Target {
             hash: entry.hash,

@@ -12,12 +12,13 @@ use std::fmt;
 pub struct Stamp(u64);
 
 impl Stamp {
-    /// Before every invalidation.
+    /// Before every stamp: no pin that may be fresh has it.
     pub const ZERO: Stamp = Stamp(0);
-    /// The greatest stamp that can be read from outside or set as a floor: 2^61.
-    ///
-    /// It lies far below the end of the clock, so that a damaged file that names it cannot exhaust the clock.
-    pub const MAX: Stamp = Stamp(1 << 61);
+    /// The greatest stamp there can be.
+    pub const MAX: Stamp = Stamp((1 << 62) - 2);
+    /// The greatest floor: 2^61. It leaves as many stamps above it, so that a damaged file that names a huge one
+    /// cannot exhaust the clock.
+    pub const FLOOR_MAX: Stamp = Stamp(1 << 61);
 
     /// The stamp with this number, as stored by a part; `None` above [`Stamp::MAX`].
     pub const fn new(number: u64) -> Option<Stamp> {

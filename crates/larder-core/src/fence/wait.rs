@@ -1,15 +1,15 @@
 //! Futures that resolve when a token has been applied. No runtime, no polling, no thread.
 //!
-//! A waiter is listed under the first source that it still waits for, by the highest position that it needs
-//! there, so that a publication looks only at those it could satisfy. It sleeps only after it has found that
-//! requirement unsatisfied while it was listed under it, and progress is published before the list is searched;
-//! so no wake-up is lost.
+//! A waiter is listed under each source that it waits for, by the highest position that it needs there, so that a
+//! publication looks only at those it could satisfy. It is listed before it looks a last time, and progress is
+//! published before the list is searched; so no wake-up is lost, whichever source comes last.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use super::attached::Panics;
 use super::progress::Applied;
 use super::shared::Shared;
 use crate::position::{Position, SourceId};
@@ -25,6 +25,7 @@ pub(super) struct Waiters {
 #[derive(Default)]
 struct List {
     waiting: BTreeMap<Place, Arc<Waiter>>,
+    waits: usize,
     next: u64,
 }
 
@@ -45,7 +46,8 @@ struct Waiter {
 pub struct WhenApplied {
     shared: Arc<Shared>,
     waiter: Arc<Waiter>,
-    place: Option<Place>,
+    /// Where it is listed; empty before the first poll and after the end.
+    places: Vec<Place>,
 }
 
 impl Shared {
@@ -92,27 +94,20 @@ impl Shared {
             .map(|(_, waiter)| Arc::clone(waiter))
             .collect();
         drop(list);
+        let mut panics = Panics::default();
         for waiter in candidates {
-            if self.applied(&waiter.token, Some(&waiter.since)) != Applied::No || waiter.has_other_sources() {
-                // Taken and called without a lock: a waker is foreign code.
+            if self.applied(&waiter.token, Some(&waiter.since)) != Applied::No {
+                // Taken and called without a lock: a waker is foreign code. A panic in one keeps no other asleep.
                 let waker = waiter.waker.lock().take();
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
+                panics.put_off(|| waker.map(Waker::wake));
             }
         }
+        panics.go_on();
     }
 
     /// How many futures are waiting.
     pub(super) fn waiting(&self) -> usize {
-        self.waiters.list.lock().waiting.len()
-    }
-}
-
-impl Waiter {
-    /// A waiter for several sources moves on to the next when the one it is listed under is satisfied.
-    fn has_other_sources(&self) -> bool {
-        self.token.requirements().len() > 1
+        self.waiters.list.lock().waits
     }
 }
 
@@ -130,7 +125,7 @@ impl WhenApplied {
         WhenApplied {
             shared,
             waiter,
-            place: None,
+            places: Vec::new(),
         }
     }
 
@@ -138,33 +133,36 @@ impl WhenApplied {
         self.shared.applied(&self.waiter.token, Some(&self.waiter.since))
     }
 
-    /// The source and position of the first requirement that is not satisfied.
-    fn unsatisfied(&self) -> Option<(u64, Position)> {
-        let unsatisfied = self.waiter.token.requirements().iter().find(|requirement| {
-            let lane = self.shared.lanes.find(requirement.source());
-            lane.is_none_or(|lane| lane.judge(requirement, None) != Applied::Yes)
-        });
-        unsatisfied.map(|requirement| (requirement.source().get(), requirement.max_position()))
-    }
-
-    fn enlist(&mut self, (source, position): (u64, Position)) {
+    /// Lists this wait under every source of its token, once.
+    fn enlist(&mut self) {
+        if !self.places.is_empty() || self.waiter.token.requirements().is_empty() {
+            return;
+        }
         let mut list = self.shared.waiters.list.lock();
         list.next += 1;
-        let place = (source, position, list.next);
-        let old = self
-            .place
-            .replace(place)
-            .and_then(|old| list.waiting.remove(&old));
-        list.waiting.insert(place, Arc::clone(&self.waiter));
-        drop(list);
-        drop(old);
+        let number = list.next;
+        for requirement in self.waiter.token.requirements() {
+            let place = (requirement.source().get(), requirement.max_position(), number);
+            list.waiting.insert(place, Arc::clone(&self.waiter));
+            self.places.push(place);
+        }
+        list.waits += 1;
     }
 
     fn leave(&mut self) {
-        if let Some(place) = self.place.take() {
-            let gone = self.shared.waiters.list.lock().waiting.remove(&place);
-            drop(gone);
+        if self.places.is_empty() {
+            return;
         }
+        let mut list = self.shared.waiters.list.lock();
+        let gone: Vec<_> = self
+            .places
+            .drain(..)
+            .map(|place| list.waiting.remove(&place))
+            .collect();
+        list.waits -= 1;
+        drop(list);
+        // It may hold the last reference to a waker, which is foreign code.
+        drop(gone);
     }
 }
 
@@ -177,25 +175,13 @@ impl Future for WhenApplied {
         let waker = context.waker().clone();
         let old = self.waiter.waker.lock().replace(waker);
         drop(old);
-        loop {
-            match self.applied() {
-                Applied::No => {}
-                decided => {
-                    self.leave();
-                    return Poll::Ready(decided);
-                }
+        self.enlist();
+        match self.applied() {
+            Applied::No => Poll::Pending,
+            decided => {
+                self.leave();
+                Poll::Ready(decided)
             }
-            let Some(wanted) = self.unsatisfied() else {
-                continue;
-            };
-            // Listed there already, and it was still unsatisfied after that: whoever satisfies it finds us.
-            if self
-                .place
-                .is_some_and(|(source, position, _)| (source, position) == wanted)
-            {
-                return Poll::Pending;
-            }
-            self.enlist(wanted);
         }
     }
 }

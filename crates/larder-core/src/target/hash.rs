@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 pub struct TargetHash([u8; 16]);
 
 impl TargetHash {
-    /// The hash of [`Target::Everything`].
+    /// The hash of [`Target::Everything`](crate::Target::Everything).
     pub const EVERYTHING: Self = Self(0x9077_b14a_557b_0931_fcec_95fd_830e_dbda_u128.to_be_bytes());
 
     /// The sixteen bytes, in the order in which they are printed.

@@ -29,5 +29,7 @@ mod certainty;
 mod building;
 // What the fence tells of itself: F26.
 mod telling;
+// Ways to use it against itself, each tried once from outside.
+mod attacks;
 // All of it against a plain map, from proptest and from seeds.
 mod model;

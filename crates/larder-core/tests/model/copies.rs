@@ -164,3 +164,33 @@ fn m6_holds_while_bounds_are_unknown() {
         );
     });
 }
+
+/// A copy of the old history is measured against the bounds of the new one by nobody, also while the lane changes over.
+///
+/// Contract: F14, F21
+#[test]
+fn m6_holds_while_a_lane_changes_its_epoch() {
+    explore_times("m6_holds_while_a_lane_changes_its_epoch", 2, || {
+        const NEXT: Epoch = Epoch::new(10);
+        let world = world();
+        // The old history came far, and its last invalidations are what a copy of it must include.
+        let row = Invalidation::new(user(1), Position::new(900), Timestamp::from_micros(0));
+        world.lane.raise(&[row], as_of(900));
+        let loader = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let mut pin = world.fence.pin(&[user(1)]).unwrap();
+                // A copy that stands at 500 of the old history: it lacks what ended the row at 900.
+                pin.as_of(as_of(500)).is_ok()
+            })
+        };
+        let head = Cursor::ordered(SOURCE, NEXT, Position::new(4), 0);
+        world
+            .lane
+            .begin(&Head::new(head, Vec::new(), AsOf::new(SOURCE, NEXT, 3)));
+        assert!(
+            !loader.join().unwrap(),
+            "measured in one epoch against a bound of the other"
+        );
+    });
+}

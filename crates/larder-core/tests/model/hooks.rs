@@ -40,7 +40,7 @@ impl Pool {
 fn m1_holds_for_parts_that_drop_eagerly() {
     explore("m1_holds_for_parts_that_drop_eagerly", || {
         let (fence, row, pool) = (fence(), Arc::new(Row::default()), Arc::new(Pool::default()));
-        let hook = fence.drop_hook(Arc::clone(&pool) as Arc<dyn DropHook>);
+        let hook = fence.drop_hook(Arc::clone(&pool) as Arc<dyn DropHook>).unwrap();
         let filler = {
             let (fence, row, pool) = (fence.clone(), Arc::clone(&row), Arc::clone(&pool));
             thread::spawn(move || pool.fill(&fence, &row))
@@ -77,11 +77,11 @@ fn a_registered_hook_misses_nothing() {
         let others = {
             let fence = fence.clone();
             thread::spawn(move || {
-                let other = fence.drop_hook(Arc::new(Pool::default()));
+                let other = fence.drop_hook(Arc::new(Pool::default())).unwrap();
                 drop(other);
             })
         };
-        let hook = fence.drop_hook(Arc::clone(&pool) as Arc<dyn DropHook>);
+        let hook = fence.drop_hook(Arc::clone(&pool) as Arc<dyn DropHook>).unwrap();
         *pool.resident.lock() = Some(0);
         row.write(&fence, &user(1));
         assert_eq!(*pool.resident.lock(), None, "the hook was not called");

@@ -84,13 +84,13 @@ fn two_fences_share_nothing() {
     let table: Arc<Table> = Arc::default();
     let _hook = two.drop_hook(Arc::clone(&heard) as _);
     let _disk = two.journal(Arc::clone(&table) as _);
-    let pin = two.pin(&[user(1)]).unwrap();
+    let (pin, before) = (two.pin(&[user(1)]).unwrap(), two.stamp());
     one.invalidate(&user(1), by_hand());
     one.invalidate(&Target::Everything, by_hand());
     one.raise_floor(Stamp::new(1_000).unwrap());
     lane.publish(&log.cursor(9), &[]);
     assert!(pin.is_fresh());
-    assert_eq!(two.stamp(), Stamp::ZERO);
+    assert_eq!(two.stamp(), before);
     assert_eq!(two.stats().by_kind.total(), 0);
     assert_eq!(two.cursors(), []);
     assert!(matches!(two.last(&user(1)), Last::Never));
@@ -225,4 +225,18 @@ fn lanes_and_sinks_have_a_most() {
     assert!(fence.sink(Arc::new(Nothing)).is_ok());
     drop(sinks);
     assert!(fence.sinks().is_empty());
+}
+
+/// Contract: F28 (partial: the lane's option)
+#[test]
+fn own_commits_are_bounded_by_an_option() {
+    let fence = super::doubles::fence();
+    let lane = live_lane(&fence, Log::new(1, 1), 1);
+    assert!(lane.set_own_commits(0).is_ok());
+    assert!(lane.set_own_commits(1 << 20).is_ok());
+    let refused = lane.set_own_commits((1 << 20) + 1).unwrap_err();
+    assert_eq!(
+        (refused.option(), refused.allowed()),
+        ("own_commits", (0, 1 << 20))
+    );
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Fence, Fenced, Lane, Last, Position, Reason, Target};
+use larder_core::{Fence, Fenced, Lane, Last, Position, Reason, Target, TooOld};
 use larder_testkit::SimClock;
 
 use super::doubles::{
@@ -194,6 +194,36 @@ fn late_targets_of_a_load_from_a_copy_are_compared_too() {
     assert_eq!(pin.as_of(MAIN.at(4)), Err(Fenced::Behind));
 }
 
+/// Targets that come after the copy was compared could have been invalidated beyond it, unseen.
+///
+/// Contract: F10, F14
+#[test]
+fn targets_cannot_be_added_once_the_copy_was_compared() {
+    let fence = fence();
+    let lane = live_lane(&fence, MAIN, 1);
+    apply(&lane, MAIN, 5, 5, &[tag("red")]);
+    let mut pin = fence.pin(&[key("list")]).unwrap();
+    pin.as_of(MAIN.at(4)).unwrap();
+    let mut clone = pin.clone();
+    assert_eq!(
+        pin.extend(&[key("list"), Target::Everything]),
+        Ok(()),
+        "held already"
+    );
+    assert_eq!(pin.extend(&[tag("red")]), Err(TooOld::FromCopy));
+    assert!(!pin.is_fresh(), "the pin is dead for good");
+    assert!(clone.is_fresh());
+    assert_eq!(
+        clone.extend(&[tag("blue")]),
+        Err(TooOld::FromCopy),
+        "a clone is of the same load"
+    );
+    let mut unknown = fence.pin(&[key("list")]).unwrap();
+    unknown.as_of_unknown(Duration::ZERO).unwrap();
+    assert_eq!(unknown.extend(&[tag("red")]), Err(TooOld::FromCopy));
+    assert_eq!(fence.stats().refused_too_old, 3);
+}
+
 /// Contract: F14
 #[test]
 fn a_copy_that_cannot_tell_is_refused_for_a_while_after_an_invalidation() {
@@ -358,7 +388,7 @@ fn a_forgotten_own_commit_is_applied_again() {
     let fence = fence();
     let lane = live_lane(&fence, MAIN, 1);
     lane.set_origin(this_process());
-    lane.set_own_commits(2);
+    lane.set_own_commits(2).unwrap();
     for position in 5..8 {
         apply_own(&lane, MAIN, position, vec![user(position)]);
     }
@@ -391,7 +421,7 @@ fn a_forgotten_own_commit_is_settled_by_its_rows() {
     let fence = fence();
     let lane = live_lane(&fence, MAIN, 1);
     lane.set_origin(this_process());
-    lane.set_own_commits(0);
+    lane.set_own_commits(0).unwrap();
     apply_own(&lane, MAIN, 5, vec![user(1)]);
     lane.raise(&[row(&user(1), 5).with_origin(this_process())], MAIN.at(6));
     assert!(!is_accepted(&fence, MAIN, 5, &[user(1)]));

@@ -25,7 +25,12 @@ fn the_floor_lifts_the_clock_and_never_lowers_it() {
     // What a damaged file says cannot exhaust the clock.
     fence.raise_floor(Stamp::MAX);
     let highest = fence.invalidate(&user(1), by_hand());
-    assert!(highest > Stamp::MAX);
+    assert!(highest > Stamp::FLOOR_MAX);
+    assert_eq!(
+        Stamp::new(highest.get()),
+        Some(highest),
+        "a part can read its own stamps back"
+    );
     let pin = fence.pin(&[user(1)]).unwrap();
     assert!(pin.is_fresh());
     fence.invalidate(&user(1), by_hand());
@@ -305,8 +310,12 @@ fn a_late_journal_is_first_given_the_ring() {
     assert_eq!(table.stamps_of(&tag("red")), [two]);
     assert_eq!(table.stamps_of(&Target::Everything), [], "nothing was lost");
     assert_eq!(table.complete_to(), fence.stamp());
-    assert!(disk.restore(Stamp::ZERO, &[user(1)]).is_none());
-    assert!(disk.restore(Stamp::ZERO, &[user(2)]).is_some());
+    assert!(disk.restore(stamp(1), &[user(1)]).is_none());
+    assert!(disk.restore(stamp(1), &[user(2)]).is_some());
+    assert!(
+        disk.restore(Stamp::ZERO, &[user(2)]).is_none(),
+        "no entry that may be believed has it"
+    );
 }
 
 /// Contract: F19

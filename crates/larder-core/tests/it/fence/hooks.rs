@@ -60,8 +60,8 @@ fn every_hook_hears_of_every_kind_of_invalidation_until_it_is_taken_off() {
     let fence = fence();
     let lane = live_lane(&fence, LOG, 1);
     let (first, second) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
-    let kept = fence.drop_hook(Arc::clone(&first) as _);
-    let taken_off = fence.drop_hook(Arc::clone(&second) as _);
+    let kept = fence.drop_hook(Arc::clone(&first) as _).unwrap();
+    let taken_off = fence.drop_hook(Arc::clone(&second) as _).unwrap();
     fence.invalidate(&user(1), by_hand());
     fence.invalidate_many(&[tag("red"), Target::Everything], &by_hand());
     lane.raise(&[row(&user(2), 1)], LOG.at(1));
@@ -113,9 +113,11 @@ fn a_hook_or_journal_that_panics_keeps_no_other_from_hearing() {
     let _broken = fence.journal(Arc::new(Broken));
     let table = Arc::new(Table::default());
     let _disk = fence.journal(Arc::clone(&table) as Arc<dyn Journal>);
-    let _panics = fence.drop_hook(Arc::new(Hook(|_: &Target| panic!("the hook is broken"))));
+    let _panics = fence
+        .drop_hook(Arc::new(Hook(|_: &Target| panic!("the hook is broken"))))
+        .unwrap();
     let heard = Arc::new(Heard::default());
-    let _hook = fence.drop_hook(Arc::clone(&heard) as _);
+    let _hook = fence.drop_hook(Arc::clone(&heard) as _).unwrap();
     let pin = fence.pin(&[user(1)]).unwrap();
     let out = catch_unwind(AssertUnwindSafe(|| fence.invalidate(&user(1), by_hand())));
     assert!(
@@ -134,7 +136,9 @@ fn a_hook_or_journal_that_panics_keeps_no_other_from_hearing() {
 fn a_hook_that_panics_keeps_no_target_of_a_batch_from_being_raised() {
     let fence = fence();
     let lane = live_lane(&fence, LOG, 1);
-    let hook = fence.drop_hook(Arc::new(Hook(|_: &Target| panic!("the hook is broken"))));
+    let hook = fence
+        .drop_hook(Arc::new(Hook(|_: &Target| panic!("the hook is broken"))))
+        .unwrap();
     let targets = vec![user(1), user(2), user(3)];
     let reason = larder_core::Reason::new("own");
     let position = larder_core::Position::new(1);
@@ -178,7 +182,7 @@ fn use_all_of(fence: &Fence, target: &Target) {
         fence.sinks(),
     );
     let _ = fence.reaches(&LOG.token(1), LOG.at(1));
-    drop(fence.drop_hook(Arc::new(Heard::default())));
+    drop(fence.drop_hook(Arc::new(Heard::default())).unwrap());
     let table: Arc<Table> = Arc::default();
     let disk = fence.journal(table);
     let _ = disk.restore(fence.stamp(), std::slice::from_ref(target));
@@ -306,7 +310,7 @@ fn a_hook_may_take_itself_off() {
             drop(registration);
         }
     })));
-    *own.lock().unwrap() = Some(registration);
+    *own.lock().unwrap() = Some(registration.unwrap());
     fence.invalidate(&user(1), by_hand());
     fence.invalidate(&user(1), by_hand());
     assert_eq!(calls.load(Ordering::SeqCst), 1);

@@ -26,7 +26,12 @@ use world::{Rings, World};
 const MINUTES_VARIABLE: &str = "LARDER_MINUTES";
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        // What fails is printed with the steps that are left of it; no file is written.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// M1, M2 and M6 one step at a time, with rings of one entry each, so that everything is lost at once.
     ///

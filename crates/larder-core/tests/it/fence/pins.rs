@@ -46,6 +46,37 @@ fn a_pin_depends_on_its_target_and_on_every_parent() {
     }
 }
 
+/// Every order of targets, so that those of one parent stand together, apart, first and last.
+/// Contract: F1, F4
+#[test]
+fn a_pin_depends_on_the_parent_of_each_target_wherever_it_stands() {
+    let all: Vec<Target> = kinds_with_parents()
+        .into_iter()
+        .map(|(target, _)| target)
+        .collect();
+    for first in &all {
+        for (second, third) in all
+            .iter()
+            .flat_map(|second| all.iter().map(move |third| (second, third)))
+        {
+            for invalidated in &all {
+                let fence = fence();
+                let targets = [first.clone(), second.clone(), third.clone()];
+                let pin = fence.pin(&targets).unwrap();
+                fence.invalidate(invalidated, by_hand());
+                let depends = |target: &Target| {
+                    std::iter::successors(Some(target.clone()), Target::parent).any(|up| up == *invalidated)
+                };
+                assert_eq!(
+                    pin.is_fresh(),
+                    !targets.iter().any(depends),
+                    "{targets:?}, {invalidated} invalidated"
+                );
+            }
+        }
+    }
+}
+
 /// Contract: F1
 #[test]
 fn a_parent_does_not_depend_on_its_children() {
@@ -78,7 +109,11 @@ fn clones_share_the_cells_and_outlive_the_first() {
 fn a_pin_starts_at_the_clock() {
     let fence = fence();
     let first = fence.pin(&[user(1)]).unwrap();
-    assert_eq!(first.started(), Stamp::ZERO);
+    assert_eq!(
+        first.started(),
+        Stamp::new(1).unwrap(),
+        "zero is no pin's that may be fresh"
+    );
     let stamp = fence.invalidate(&user(2), by_hand());
     let second = fence.pin(&[user(1)]).unwrap();
     assert_eq!(second.started(), stamp);

@@ -226,3 +226,35 @@ fn regression_18_ten_thousand_waiters_on_one_commit_are_woken_once_each() {
     );
     assert_eq!(fence.stats().waiting, 0);
 }
+
+/// A wait on two sources hears of either, whichever it is: also that one of them can no longer be told.
+///
+/// Contract: F22, O63
+#[test]
+fn a_wait_on_two_sources_hears_of_both() {
+    let fence = fence();
+    let (main, other) = (live_lane(&fence, MAIN, 5), live_lane(&fence, OTHER, 5));
+    let both = MAIN.token(7).merge(&OTHER.token(8));
+    let woken = Arc::new(Woken::default());
+    let mut waiting = fence.when_applied(both.clone());
+    assert_eq!(poll(&mut waiting, &woken), Poll::Pending);
+    assert_eq!(fence.stats().waiting, 1);
+    other.publish(&OTHER.cursor(9), &[]);
+    assert_eq!(woken.count(), 0, "the other half is missing");
+    main.publish(&MAIN.cursor(8), &[]);
+    assert_eq!(woken.count(), 1);
+    assert_eq!(poll(&mut waiting, &woken), Poll::Ready(Applied::Yes));
+
+    let far = MAIN.token(50).merge(&OTHER.token(60));
+    let woken = Arc::new(Woken::default());
+    let mut waiting = fence.when_applied(far);
+    assert_eq!(poll(&mut waiting, &woken), Poll::Pending);
+    catch_up(&other, OTHER, 9);
+    assert_eq!(
+        woken.count(),
+        1,
+        "the second source says that waiting is of no use"
+    );
+    assert_eq!(poll(&mut waiting, &woken), Poll::Ready(Applied::Unknown));
+    assert_eq!(fence.stats().waiting, 0);
+}

@@ -35,6 +35,8 @@ struct Entry {
     /// The place among the oracle's events at which it began.
     at: u64,
     dead: bool,
+    /// What it depends on was compared with a copy: late targets cannot be.
+    compared: bool,
     value: Option<Value>,
 }
 
@@ -43,8 +45,6 @@ struct Entry {
 struct Value {
     lane: usize,
     position: u64,
-    /// From a copy, which was compared with the targets known then.
-    from_copy: bool,
 }
 
 /// An entry as a disk or a remote filler keeps it.
@@ -174,14 +174,14 @@ impl World {
             Step::Save { nth } => self.save(nth),
             Step::Resume { nth } => self.resume(nth),
             Step::Restore { nth } => self.restore(nth),
-            Step::Invalidate { targets } => self.invalidate(&chosen(targets)),
+            Step::Invalidate { targets } => self.invalidate(&invalidated(targets)),
             Step::Commit { lane, targets } => {
                 self.databases[of_two(lane)]
                     .commits
-                    .push((chosen(targets), false));
+                    .push((invalidated(targets), false));
             }
             Step::OwnCommit { lane, targets } => {
-                self.own_commit(of_two(lane), &chosen(targets), lane & 2 == 0)
+                self.own_commit(of_two(lane), &invalidated(targets), lane & 2 == 0)
             }
             Step::Round { lane, limit } => self.round(of_two(lane), u64::from(limit % 8)),
             Step::Single { lane, nth } => self.single(of_two(lane), nth),
@@ -297,6 +297,24 @@ impl World {
             (0, 0, 0, 0)
         );
     }
+}
+
+/// One or two different targets to be invalidated: seldom one that covers many, so that entries live for a while.
+fn invalidated(raw: [u8; 2]) -> Vec<usize> {
+    const LEAVES: u8 = 6;
+    chosen(raw.map(|raw| {
+        let covers_many = usize::from(raw) % TARGETS < usize::from(LEAVES);
+        if covers_many && raw < 210 {
+            LEAVES + raw % 15
+        } else {
+            raw
+        }
+    }))
+}
+
+/// The most recent of so many, or one of the two before it.
+fn recent_of(count: usize, raw: u8) -> Option<usize> {
+    nth_of(count.min(3), raw).map(|back| count - 1 - back)
 }
 
 /// One or two different targets of the universe.

@@ -6,7 +6,10 @@ use std::time::Duration;
 use larder_core::{Journal, Pin};
 
 use super::super::oracle::{Verdict, closure};
-use super::{Entry, Saved, Value, World, nth_of};
+use super::{Entry, Saved, Value, World, nth_of, recent_of};
+
+/// Few, so that a target is often held by nobody: then only ring and journal know of its invalidations.
+const ENTRIES_MAX: usize = 8;
 
 impl World {
     pub(super) fn pin(&mut self, targets: &[usize]) {
@@ -17,7 +20,7 @@ impl World {
     }
 
     fn keep(&mut self, pin: Pin, targets: &[usize], at: u64, value: Option<Value>) {
-        if self.entries.len() >= 24 {
+        if self.entries.len() >= ENTRIES_MAX {
             self.entries.remove(0);
         }
         self.entries.push(Entry {
@@ -25,6 +28,7 @@ impl World {
             held: closure(targets.iter().copied()),
             at,
             dead: false,
+            compared: false,
             value,
         });
     }
@@ -33,11 +37,7 @@ impl World {
         let position = self.head(lane);
         if let Some(nth) = nth_of(self.entries.len(), nth) {
             let entry = &mut self.entries[nth];
-            entry.value.get_or_insert(Value {
-                lane,
-                position,
-                from_copy: false,
-            });
+            entry.value.get_or_insert(Value { lane, position });
         }
     }
 
@@ -58,11 +58,8 @@ impl World {
         );
         self.refused_as_of += u64::from(!accepted);
         entry.dead |= !accepted;
-        entry.value = Some(Value {
-            lane,
-            position,
-            from_copy: true,
-        });
+        entry.compared |= accepted;
+        entry.value = Some(Value { lane, position });
     }
 
     pub(super) fn read_unknown(&mut self, nth: u8, hold: u64) {
@@ -78,6 +75,7 @@ impl World {
         );
         self.refused_as_of += u64::from(!accepted);
         entry.dead |= !accepted;
+        entry.compared |= accepted;
     }
 
     pub(super) fn extend(&mut self, nth: u8, targets: &[usize]) {
@@ -86,12 +84,9 @@ impl World {
             return;
         };
         let entry = &mut self.entries[nth];
-        // A copy is compared with the targets that are known when it says how far it has come.
-        if entry.value.is_some_and(|value| value.from_copy) {
-            return;
-        }
         let late = closure(targets.iter().copied());
         let verdict = match self.oracle.extend(&entry.held, entry.at, &late) {
+            _ if entry.compared && !late.is_subset(&entry.held) => Verdict::Refuse,
             _ if entry.dead && !late.is_subset(&entry.held) => Verdict::Either,
             verdict => verdict,
         };
@@ -113,13 +108,15 @@ impl World {
             return;
         };
         let entry = &self.entries[nth];
-        let (dead, pin, held) = (
+        let (dead, compared, pin, held) = (
             entry.dead,
+            entry.compared,
             entry.pin.clone(),
             entry.held.iter().copied().collect::<Vec<_>>(),
         );
         self.keep(pin, &held, entry.at, entry.value);
-        self.entries.last_mut().unwrap().dead = dead;
+        let clone = self.entries.last_mut().unwrap();
+        (clone.dead, clone.compared) = (dead, compared);
     }
 
     pub(super) fn save(&mut self, nth: u8) {
@@ -138,7 +135,7 @@ impl World {
     }
 
     pub(super) fn resume(&mut self, nth: u8) {
-        let Some(nth) = nth_of(self.saved.len(), nth) else {
+        let Some(nth) = recent_of(self.saved.len(), nth) else {
             return;
         };
         let saved = self.saved.swap_remove(nth);
@@ -152,13 +149,14 @@ impl World {
             "{verdict:?}, resumed: {}",
             resumed.is_some()
         );
+        self.refused_too_old += u64::from(resumed.is_none());
         if let Some(pin) = resumed {
             self.keep(pin, &saved.targets, saved.at, saved.value);
         }
     }
 
     pub(super) fn restore(&mut self, nth: u8) {
-        let Some(nth) = nth_of(self.saved.len(), nth) else {
+        let Some(nth) = recent_of(self.saved.len(), nth) else {
             return;
         };
         let saved = self.saved.swap_remove(nth);

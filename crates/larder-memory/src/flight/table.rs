@@ -1,0 +1,276 @@
+//! Which keys are being loaded, and by which load.
+
+use std::any::Any;
+use std::fmt;
+
+use hashbrown::HashTable;
+use larder_core::sync::{Arc, AtomicUsize, Mutex, Ordering};
+
+use super::load::{Load, Overtaken};
+use super::turn::Turn;
+use super::waiter::Waiter;
+
+/// Shards of the table, each with one lock.
+const SHARDS: usize = 16;
+
+/// The flights of one part; all clones are one table.
+///
+/// `K` is the key, `C` what a flight keeps to judge who may join it, `R` what a load brings for a key.
+pub struct Flights<K, C, R> {
+    shared: Arc<Shared<K, C, R>>,
+}
+
+struct Shared<K, C, R> {
+    shards: [Mutex<HashTable<Entry<K, C, R>>>; SHARDS],
+    count: AtomicUsize,
+    limit: usize,
+    panicked: fn(&str) -> R,
+}
+
+struct Entry<K, C, R> {
+    key: Hashed<K>,
+    load: Arc<Load<K, C, R>>,
+    /// Which of the load's keys it is.
+    index: usize,
+}
+
+/// A key and its hash, computed by the caller before any lock.
+pub(super) struct Hashed<K> {
+    pub(super) hash: u64,
+    pub(super) key: Arc<K>,
+}
+
+/// What a call for one key is to do.
+pub enum Claim<K, C, R> {
+    /// Somebody loads it: wait.
+    Joined(Waiter<K, C, R>),
+    /// It is the caller's turn to look again, and then to load.
+    Won(Turn<K, C, R>),
+}
+
+/// What a call for several keys is to do.
+pub struct Claimed<K, C, R> {
+    /// By the place of the key in the call: somebody else loads it.
+    pub joined: Vec<(usize, Waiter<K, C, R>)>,
+    /// The caller's turn for the others, if there are any.
+    pub turn: Option<Turn<K, C, R>>,
+}
+
+/// As many keys are being loaded as may be at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlightsFull {
+    /// How many may be.
+    pub limit: usize,
+}
+
+impl<K, C, R> Flights<K, C, R> {
+    /// A table for at most `limit` keys at once. `panicked` makes the result of a load that panics with this text
+    /// (empty if it had none).
+    pub fn new(limit: usize, panicked: fn(&str) -> R) -> Self {
+        let shared = Shared {
+            shards: std::array::from_fn(|_| Mutex::new(HashTable::new())),
+            count: AtomicUsize::new(0),
+            limit,
+            panicked,
+        };
+        Flights {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Takes these keys of `load` out of the table, where they are still its own.
+    pub(super) fn forget(&self, load: &Arc<Load<K, C, R>>, keys: impl IntoIterator<Item = Hashed<K>>) {
+        for key in keys {
+            let mut shard = self.shard(key.hash).lock();
+            let found = shard.find_entry(key.hash, |entry| {
+                Arc::ptr_eq(&entry.load, load) && Arc::ptr_eq(&entry.key.key, &key.key)
+            });
+            let gone = found.ok().map(|found| found.remove().0);
+            drop(shard);
+            if gone.is_some() {
+                self.shared.count.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// How many keys are being loaded.
+    pub fn len(&self) -> usize {
+        self.shared.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing is being loaded.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The result of a load that panicked.
+    pub(super) fn panicked(&self, panic: &(dyn Any + Send)) -> R {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        (self.shared.panicked)(text.unwrap_or_default())
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<HashTable<Entry<K, C, R>>> {
+        // The table itself uses the lowest and the highest bits.
+        let [.., byte, _, _] = hash.to_le_bytes();
+        &self.shared.shards[usize::from(byte) % SHARDS]
+    }
+}
+
+impl<K: Eq, C, R> Flights<K, C, R> {
+    /// Joins the flight of `key` if there is one that `may_join`, else takes the turn. O(1) expected.
+    ///
+    /// # Errors
+    /// [`FlightsFull`].
+    pub fn claim(
+        &self,
+        hash: u64,
+        key: Arc<K>,
+        may_join: impl FnOnce(&C) -> bool,
+    ) -> Result<Claim<K, C, R>, FlightsFull> {
+        let load = Load::new(self.clone());
+        match self.claim_into(
+            &load,
+            Hashed {
+                hash,
+                key: Arc::clone(&key),
+            },
+            may_join,
+        )? {
+            Ok(waiter) => Ok(Claim::Joined(waiter)),
+            Err((_, overtaken)) => Ok(Claim::Won(Turn::new(load, vec![(0, key, overtaken)]))),
+        }
+    }
+
+    /// [`Flights::claim`] for several keys, which must differ: those that nobody loads become one load. `may_join`
+    /// gets the place of the key. O(keys) expected.
+    ///
+    /// # Errors
+    /// [`FlightsFull`]; then no turn is taken and nothing is joined.
+    pub fn claim_many(
+        &self,
+        keys: impl IntoIterator<Item = (u64, Arc<K>)>,
+        may_join: impl Fn(usize, &C) -> bool,
+    ) -> Result<Claimed<K, C, R>, FlightsFull> {
+        let load = Load::new(self.clone());
+        let mut joined = Vec::new();
+        // Taken at once, so that it is let go if the table turns out to be full.
+        let mut turn = Turn::new(Arc::clone(&load), Vec::new());
+        for (place, (hash, key)) in keys.into_iter().enumerate() {
+            let hashed = Hashed {
+                hash,
+                key: Arc::clone(&key),
+            };
+            match self.claim_into(&load, hashed, |context| may_join(place, context))? {
+                Ok(waiter) => joined.push((place, waiter)),
+                Err((_, overtaken)) => turn.add(place, key, overtaken),
+            }
+        }
+        let turn = (!turn.is_empty()).then_some(turn);
+        Ok(Claimed { joined, turn })
+    }
+
+    /// The inner result: a waiter, or the place of the key in `load`.
+    #[expect(
+        clippy::type_complexity,
+        reason = "two outcomes beside an error, all of them local"
+    )]
+    fn claim_into(
+        &self,
+        load: &Arc<Load<K, C, R>>,
+        key: Hashed<K>,
+        may_join: impl FnOnce(&C) -> bool,
+    ) -> Result<Result<Waiter<K, C, R>, (usize, Overtaken)>, FlightsFull> {
+        let mut shard = self.shard(key.hash).lock();
+        let found = shard.find_mut(key.hash, |entry| entry.key.is(&key));
+        if let Some(entry) = found {
+            if let Some(number) = entry.load.join(entry.index, may_join) {
+                let joined = Waiter::new(Arc::clone(&entry.load), entry.index, number);
+                drop(shard);
+                return Ok(Ok(joined));
+            }
+            // It lands for those who joined it before; from now on the key is this load's.
+            let (index, overtaken) = load.add_key(key.clone());
+            let old = std::mem::replace(
+                entry,
+                Entry {
+                    key,
+                    load: Arc::clone(load),
+                    index,
+                },
+            );
+            drop(shard);
+            drop(old);
+            return Ok(Err((index, overtaken)));
+        }
+        if self.shared.count.fetch_add(1, Ordering::Relaxed) >= self.shared.limit {
+            self.shared.count.fetch_sub(1, Ordering::Relaxed);
+            return Err(FlightsFull {
+                limit: self.shared.limit,
+            });
+        }
+        let (index, overtaken) = load.add_key(key.clone());
+        let entry = Entry {
+            key: key.clone(),
+            load: Arc::clone(load),
+            index,
+        };
+        shard.insert_unique(key.hash, entry, |entry| entry.key.hash);
+        Ok(Err((index, overtaken)))
+    }
+
+    /// `key` is being written: a load of it that has begun must not store what it brings, and nobody who asks from
+    /// now on joins it. Called under the lock under which the load's store step asks [`Overtaken::is_set`].
+    pub fn overtake(&self, hash: u64, key: &K) {
+        let mut shard = self.shard(hash).lock();
+        let found = shard.find_entry(hash, |entry| entry.key.hash == hash && *entry.key.key == *key);
+        let Ok(found) = found else { return };
+        let (entry, _) = found.remove();
+        drop(shard);
+        self.shared.count.fetch_sub(1, Ordering::Relaxed);
+        entry.load.overtake(entry.index);
+    }
+}
+
+impl<K: Eq> Hashed<K> {
+    fn is(&self, other: &Hashed<K>) -> bool {
+        self.hash == other.hash && (Arc::ptr_eq(&self.key, &other.key) || self.key == other.key)
+    }
+}
+
+impl<K> Clone for Hashed<K> {
+    fn clone(&self) -> Self {
+        Hashed {
+            hash: self.hash,
+            key: Arc::clone(&self.key),
+        }
+    }
+}
+
+impl<K, C, R> Clone for Flights<K, C, R> {
+    fn clone(&self) -> Self {
+        Flights {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<K, C, R> fmt::Debug for Flights<K, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights")
+            .field("limit", &self.shared.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for FlightsFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} keys are being loaded, which is as many as may be",
+            self.limit
+        )
+    }
+}
+
+impl std::error::Error for FlightsFull {}
