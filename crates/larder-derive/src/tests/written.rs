@@ -1,9 +1,12 @@
 //! What is written: the places of types, names, and types as text.
 
+use std::collections::BTreeSet;
+
 use proc_macro2::{LineColumn, Span, TokenStream, TokenTree};
+use syn::{Error, Path};
 
 use super::{home, parsed};
-use crate::{expand, words};
+use crate::{expand, id, words};
 
 /// Where the tokens of `wanted` first stand one after the other in what is written, and end.
 fn place_of(wanted: &str, written: TokenStream) -> Option<(LineColumn, LineColumn)> {
@@ -48,6 +51,67 @@ fn the_compiler_is_shown_the_types_of_the_fields() {
     assert_eq!(place, Some((at(3, 29), at(3, 37))));
     let place = place_of("type Id = Number", written);
     assert_eq!(place, Some((at(2, 26), at(2, 32))));
+}
+
+/// An entity that asks for all that there is.
+const EVERYTHING: &str = "#[entity(crate = \"my::pool\", name = \"all\", tags = \"more\")] pub struct All<T> {
+    #[entity(id)] a: T, #[entity(id, tag = \"t\")] b: T, #[entity(watermark, column = \"d\")] c: T, #[entity(skip)] e: T,
+}";
+
+/// Whoever says where the pool is, is not asked again.
+fn nowhere() -> Result<Path, Error> {
+    panic!("the type says where the pool is")
+}
+
+/// The words that follow `my::pool::`.
+fn items(written: TokenStream) -> BTreeSet<String> {
+    let mut flat = Vec::new();
+    flatten(written, &mut flat);
+    let texts: Vec<&str> = flat.iter().map(|(text, _)| text.as_str()).collect();
+    let home = ["my", ":", ":", "pool", ":", ":"];
+    let after = texts
+        .windows(home.len() + 1)
+        .filter(|window| window.starts_with(&home));
+    after
+        .filter_map(|window| window.last())
+        .map(|item| (*item).to_owned())
+        .collect()
+}
+
+/// All of them are public, and none is undocumented, since that is denied.
+///
+/// Contract: P9 (partial: `crate`), P10 (partial: public documented items)
+#[test]
+fn what_is_written_names_public_items_of_the_pool_alone() {
+    let entity = expand::entity(&parsed(EVERYTHING), nowhere).unwrap();
+    let named = [
+        "Entity",
+        "EntityId",
+        "Field",
+        "Fingerprint",
+        "MaybeSend",
+        "MaybeSync",
+        "TagSet",
+        "TagValue",
+        "Watermark",
+        "Watermarked",
+    ];
+    assert_eq!(items(entity), named.map(str::to_owned).into());
+    let own = "#[entity_id(crate = \"my::pool\")] struct Id<T> { a: T, b: u8 }";
+    let written = id::expand(&parsed(own), nowhere).unwrap();
+    assert_eq!(
+        items(written),
+        ["EntityId", "Key", "ToKey"].map(str::to_owned).into()
+    );
+    let public = include_str!("../../../larder-pool/src/lib.rs");
+    let exported: BTreeSet<&str> = public
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub use ")?.split_once("::"))
+        .flat_map(|(_, names)| names.split(|c: char| !(c.is_alphanumeric() || c == '_')))
+        .collect();
+    for item in named.iter().chain(&["Key", "ToKey"]) {
+        assert!(exported.contains(item), "{item} is exported at the root");
+    }
 }
 
 /// Contract: P4 (partial: the default)

@@ -206,6 +206,31 @@ macro_rules! fingerprint {
     }};
 }
 
+/// What a macro passes on stands in groups that nobody wrote; they count for nothing.
+macro_rules! passed_on {
+    ($Name:ident, $name:literal, $number:literal, $Type:ty) => {{
+        #[derive(Entity)]
+        #[entity(name = $name, fingerprint = $number)]
+        struct $Name {
+            id: u64,
+        }
+        #[derive(Entity)]
+        #[entity(name = $name)]
+        struct Made {
+            id: u64,
+            mail: $Type,
+        }
+        ($Name::name(), $Name::fingerprint(), Made::fingerprint())
+    }};
+}
+
+/// Contract: P9 (partial: from other macros)
+#[test]
+fn macros_may_write_entities() {
+    let by_hand = fingerprint!(User { id: u64, mail: Option<String> });
+    assert_eq!(passed_on!(User, "user", 7, Option<String>), ("user", 7, by_hand));
+}
+
 /// Contract: P9 (partial: fingerprints)
 #[test]
 fn a_fingerprint_is_made_of_name_field_names_and_field_types() {
