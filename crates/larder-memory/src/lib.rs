@@ -1,5 +1,17 @@
-//! What a memory tier is made of, written once for pool and cache.
+//! What a memory tier is made of, written once for pool and cache. So far: slots, eviction policies, and flights.
 //!
-//! It promises nothing of its own: pool and cache make the promises, and this keeps them.
+//! What is always true: nothing here runs user code, takes a lock that it keeps across a call, or scans a shard to
+//! serve one call; a hit allocates nothing. Everything is single-threaded data that its owner locks, except what
+//! [`Policy::hit`] does to a [`Node`], and [`flight`], which are made to be shared.
+//!
+//! What it does not do: it keeps no values, reads no clock, hashes no key and promises nothing to users. Pools and
+//! caches own the entries, the locks and the promises.
 
+pub mod eviction;
 pub mod flight;
+pub mod limits;
+mod list;
+mod slots;
+
+pub use eviction::{Eviction, Evictor, Node, Policy, Resident};
+pub use slots::{SlotId, Slots, SlotsFull};

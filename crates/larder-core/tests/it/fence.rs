@@ -13,8 +13,10 @@ mod pins;
 mod cells;
 // Targets known late, and the ring that is asked about them: F10, F11.
 mod late;
-// Loads from copies: F14, F15, O59.
+// Loads from copies: F14.
 mod copies;
+// Bounds that are not known yet, and commits of this node: F15, O59.
+mod bounds;
 // Floors, journals and entries from disk: F16 to F19.
 mod disk;
 // Drop hooks, and foreign code in general: F20, F24.

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -367,9 +367,15 @@ where
     }
 }
 
+/// Wakes all of them, without a lock. A panic in one goes on to the caller after the others are woken.
 fn wake_all(wakers: Vec<(u64, Waker)>) {
+    let mut first = None;
     for (_, waker) in wakers {
-        waker.wake();
+        let woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        first = first.or(woken.err());
+    }
+    if let Some(panic) = first {
+        resume_unwind(panic);
     }
 }
 

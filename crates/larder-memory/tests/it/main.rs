@@ -3,3 +3,11 @@
 
 // Single-flight loads.
 mod flight;
+// The slab, against a plain map.
+mod slots;
+// A cache of keys over the shipping policies, for the tests that replay traces.
+mod cache;
+// The policies, against plain simulators and by their laws.
+mod eviction;
+// The simulators themselves, against brute force.
+mod simulators;
