@@ -71,7 +71,7 @@ struct Hidden {
     id: u64,
 }
 
-/// Keeps [`Hidden`] alive.
+/// Keeps the hidden one alive.
 pub fn hidden() -> u64 {
     Hidden { id: 4 }.id()
 }
