@@ -81,6 +81,7 @@ impl Tree {
         let manifests = self.below("crates/", "/Cargo.toml");
         manifests
             .filter_map(|(path, _)| path.strip_prefix("crates/")?.strip_suffix("/Cargo.toml"))
+            .filter(|name| !name.contains('/'))
             .collect()
     }
 }

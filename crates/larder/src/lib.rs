@@ -1,7 +1,8 @@
 //! A coherent data layer: what you cache stays fresh, and can prove it.
 //!
 //! This crate is what a service depends on. Today it re-exports, by name, what stands: the words, the seams, and the fence, which
-//! decides whether a cached value may still be believed. It adds nothing of its own yet.
+//! decides whether a cached value may still be believed; and the parts of the typed pool that stand, in [`pool`]. It adds
+//! nothing of its own yet.
 //!
 //! A cache of one's own becomes right by keeping a [`Pin`] with each entry, taken before the load begins:
 //!
@@ -55,6 +56,16 @@ pub use larder_core::{
     WhenApplied,
 };
 
+#[cfg(feature = "pool")]
+pub mod pool {
+    //! Typed objects in memory, by id: the crate `larder-pool`. Feature `pool`, on by default.
+
+    pub use larder_pool::{
+        Entity, EntityId, Field, Fingerprint, IntoName, Key, MaybeSend, MaybeSync, Position, TAGS_MAX, Tag,
+        TagSet, TagValue, TagsError, TargetError, ToKey, Watermark, Watermarked,
+    };
+}
+
 /// The code of the README and of the guide, compiled and run with the documentation.
 #[cfg(doctest)]
 mod pages {
@@ -63,4 +74,8 @@ mod pages {
 
     #[doc = include_str!("../../../docs/guide/fence.md")]
     struct FencePage;
+
+    #[cfg(feature = "pool")]
+    #[doc = include_str!("../../../docs/guide/entities.md")]
+    struct EntitiesPage;
 }

@@ -40,10 +40,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Dependencies between crates follow the table.
+/// Dependencies between crates follow the table. A package below a crate's `tests/` plays a user of that crate: it may
+/// depend on this crate alone, under whatever name.
 pub(super) fn crates(tree: &Tree, faults: &mut Vec<String>) {
     for (path, text) in tree.below("crates/", "/Cargo.toml") {
         let name = path.trim_start_matches("crates/").trim_end_matches("/Cargo.toml");
+        if let Some((tested, _)) = name.split_once("/tests/") {
+            let others = dependencies(text)
+                .map(|dependency| dependency.name)
+                .filter(|name| name.starts_with("larder") && *name != tested);
+            faults.extend(others.map(|other| {
+                format!("{path}: a user of `{tested}` in its tests may not depend on `{other}`")
+            }));
+            continue;
+        }
         let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == name) else {
             faults.push(format!("{path}: `{name}` is not in the table of allowed arrows"));
             continue;
@@ -124,8 +134,8 @@ struct Dependency<'a> {
     section: &'a str,
 }
 
-/// The dependencies of a manifest, for every target. The crate's own name counts, not the name it is given by `package =`,
-/// which the workspace does not use for its own crates.
+/// The dependencies of a manifest, for every target. The crate's own name counts, `package = "…"` on the same line, not the
+/// name that it is given.
 fn dependencies(manifest: &str) -> impl Iterator<Item = Dependency<'_>> {
     let mut section = "";
     manifest.lines().filter_map(move |line| {
@@ -148,9 +158,11 @@ fn dependencies(manifest: &str) -> impl Iterator<Item = Dependency<'_>> {
             };
             return None;
         }
-        let name = line
-            .split(['=', '.'])
-            .next()
+        let renamed = line
+            .split_once("package = \"")
+            .and_then(|(_, rest)| rest.split('"').next());
+        let name = renamed
+            .or_else(|| line.split(['=', '.']).next())
             .map(str::trim)
             .filter(|name| !name.is_empty())?;
         (!section.is_empty() && !line.starts_with('#')).then_some(Dependency { name, section })
@@ -182,12 +194,17 @@ mod tests {
                 "[dependencies.larder]\nworkspace = true\n",
             ),
             ("crates/larder-extra/Cargo.toml", ""),
+            (
+                "crates/larder-pool/tests/renamed/Cargo.toml",
+                "[dependencies]\nshelf = { package = \"larder-pool\", path = \"../..\" }\nlarder-core.workspace = true\n",
+            ),
         ]);
         let expected = [
             "crates/larder-cache/Cargo.toml: `larder-cache` may not depend on `larder-testkit` (dependencies)",
             "crates/larder-extra/Cargo.toml: `larder-extra` is not in the table of allowed arrows",
             "crates/larder-outbox/Cargo.toml: `larder-outbox` may not depend on `larder` (dependencies)",
             "crates/larder-pool/Cargo.toml: `larder-pool` may not depend on `larder-cache` (dependencies)",
+            "crates/larder-pool/tests/renamed/Cargo.toml: a user of `larder-pool` in its tests may not depend on `larder-core`",
         ];
         assert_eq!(said(crates, &tree), expected);
     }

@@ -186,6 +186,13 @@ impl ToKey for UuidKey {
     }
 }
 
+#[cfg(feature = "uuid")]
+impl ToKey for uuid::Uuid {
+    fn append_to(&self, out: &mut Vec<u8>) {
+        UuidKey::new(self.into_bytes()).append_to(out);
+    }
+}
+
 /// Appends one part of a tuple, escaped.
 fn append_part(out: &mut Vec<u8>, part: &dyn ToKey) {
     let mut bytes = Vec::new();
