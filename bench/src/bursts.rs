@@ -1,8 +1,8 @@
 //! Several threads at once, measured so that a neighbour on the machine does not pass for contention.
 //!
-//! All threads wait for one another before every burst, awake, and a burst is short beside the time that a system gives a
-//! thread at once. A burst counts if all threads started it together, and the median of those is told. What is measured is
-//! real time, from the first thread's start to the last one's end.
+//! Each thread has a core of its own where the system allows that. All wait for one another before every burst, awake, and a
+//! burst is short beside the time that a system gives a thread at once. A burst counts if all threads started it together, and
+//! the median of those is told. What is measured is real time, from the first thread's start to the last one's end.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -46,7 +46,10 @@ fn bursts(threads: usize, work: &(impl Fn() + Sync)) -> Vec<Duration> {
             .map(|number| {
                 scope.spawn({
                     let line = &line;
-                    move || line.run(number == 0, work)
+                    move || {
+                        stay_on_core(number);
+                        line.run(number == 0, work)
+                    }
                 })
             })
             .collect();
@@ -95,6 +98,26 @@ impl Line {
         spans
     }
 }
+
+/// Keeps this thread on one core, so that two threads never wait for each other on the same one. Where that is refused, or there
+/// is no such core, fewer bursts count.
+#[cfg(target_os = "linux")]
+fn stay_on_core(number: usize) {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let Ok(allowed) = sched_getaffinity(None) else {
+        return;
+    };
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
+    if let Some(core) = cores.nth(number) {
+        let mut one = CpuSet::new();
+        one.set(core);
+        // Refused in some sandboxes; see above.
+        let _ = sched_setaffinity(None, &one);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn stay_on_core(_number: usize) {}
 
 /// When one thread did its part of a burst.
 #[derive(Clone, Copy, Debug)]
