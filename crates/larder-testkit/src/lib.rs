@@ -6,6 +6,7 @@ mod append_log;
 mod clock;
 pub mod decode;
 mod entropy;
+pub mod eviction;
 mod seed;
 mod storage;
 

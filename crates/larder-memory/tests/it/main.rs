@@ -1,10 +1,11 @@
 //! Integration tests of `larder-memory`, one binary, a module a topic.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::indexing_slicing,
-    reason = "tests may"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may")]
 
 // The slab, against a plain map.
 mod slots;
+// A cache of keys over the shipping policies, for the tests that replay traces.
+mod cache;
+// The policies, against plain simulators and by their laws.
+mod eviction;
+// The simulators themselves, against brute force.
+mod simulators;

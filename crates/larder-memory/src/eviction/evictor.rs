@@ -1,0 +1,164 @@
+//! [`Eviction`], the choice of a policy, and [`Evictor`], the policy chosen.
+
+use super::node::{Node, Resident};
+use super::{AdaptiveTinyLfu, Lru, Policy, S3Fifo, Sieve};
+use crate::limits::EXACT_LRU_MAX;
+use crate::slots::{SlotId, Slots};
+
+/// Which policy chooses what leaves when room is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Eviction {
+    /// Two queues and ghosts: [`S3Fifo`].
+    S3Fifo,
+    /// One queue and a hand: [`Sieve`].
+    Sieve,
+    /// Exactly the least recently used; each hit takes an exclusive lock: [`Lru`].
+    Lru,
+    /// Frequency, with a window that adapts: [`AdaptiveTinyLfu`].
+    AdaptiveTinyLfu,
+}
+
+impl Eviction {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::S3Fifo, Self::Sieve, Self::Lru, Self::AdaptiveTinyLfu];
+
+    /// What a pool or cache that is bounded to `entries` entries uses if this was asked for: exact [`Eviction::Lru`] up to
+    /// [`EXACT_LRU_MAX`], where a share of a share is no entry at all and nothing is gained by approximating.
+    ///
+    /// Without a bound on entries there is nothing to ask.
+    #[must_use]
+    pub const fn for_entries(self, entries: u64) -> Self {
+        if entries <= EXACT_LRU_MAX { Self::Lru } else { self }
+    }
+
+    /// How many shards may share a budget at most. Exact order over the whole needs one list, so `Lru` has one shard.
+    #[must_use]
+    pub const fn shards_max(self) -> Option<usize> {
+        match self {
+            Self::Lru => Some(1),
+            Self::S3Fifo | Self::Sieve | Self::AdaptiveTinyLfu => None,
+        }
+    }
+}
+
+/// The policy of one shard, chosen at run time. Each method is that of [`Policy`], where the duties are written.
+#[derive(Debug)]
+pub struct Evictor {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    S3Fifo(Box<S3Fifo>),
+    Sieve(Sieve),
+    Lru(Lru),
+    AdaptiveTinyLfu(Box<AdaptiveTinyLfu>),
+}
+
+/// Calls a method of whichever policy it is.
+macro_rules! policy {
+    ($kind:expr, $policy:ident => $call:expr) => {
+        match $kind {
+            Kind::S3Fifo($policy) => $call,
+            Kind::Sieve($policy) => $call,
+            Kind::Lru($policy) => $call,
+            Kind::AdaptiveTinyLfu($policy) => $call,
+        }
+    };
+}
+
+impl Evictor {
+    /// The policy of that name, without entries. Pass the choice through [`Eviction::for_entries`] first.
+    #[must_use]
+    pub fn new(eviction: Eviction) -> Self {
+        let kind = match eviction {
+            Eviction::S3Fifo => Kind::S3Fifo(Box::default()),
+            Eviction::Sieve => Kind::Sieve(Sieve::default()),
+            Eviction::Lru => Kind::Lru(Lru::default()),
+            Eviction::AdaptiveTinyLfu => Kind::AdaptiveTinyLfu(Box::default()),
+        };
+        Self { kind }
+    }
+
+    /// Which policy it is.
+    #[must_use]
+    pub fn eviction(&self) -> Eviction {
+        match self.kind {
+            Kind::S3Fifo(_) => Eviction::S3Fifo,
+            Kind::Sieve(_) => Eviction::Sieve,
+            Kind::Lru(_) => Eviction::Lru,
+            Kind::AdaptiveTinyLfu(_) => Eviction::AdaptiveTinyLfu,
+        }
+    }
+
+    /// Becomes another policy with the same entries, in the order in which this one would let them go; what it had counted
+    /// beyond that is forgotten. For a bound that crosses [`EXACT_LRU_MAX`] while in use: afterwards when it rises, after
+    /// evicting down to it when it falls, so that few entries move. O(entries).
+    pub fn become_policy<E: Resident>(&mut self, eviction: Eviction, slots: &mut Slots<E>) {
+        if eviction == self.eviction() {
+            return;
+        }
+        let mut next = Self::new(eviction);
+        while let Some(id) = self.evict(slots, None) {
+            next.insert(slots, id);
+        }
+        *self = next;
+    }
+
+    /// Whether a hit is recorded by [`Evictor::hit`], under a shared lock: [`Policy::SHARED_HITS`].
+    #[inline]
+    #[must_use]
+    pub fn has_shared_hits(&self) -> bool {
+        !matches!(self.kind, Kind::Lru(_))
+    }
+
+    /// See [`Policy::hit`].
+    #[inline]
+    pub fn hit(&self, node: &Node) {
+        policy!(&self.kind, policy => policy.hit(node));
+    }
+
+    /// See [`Policy::hit_exclusive`].
+    pub fn hit_exclusive<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
+        policy!(&mut self.kind, policy => policy.hit_exclusive(slots, id));
+    }
+
+    /// See [`Policy::insert`].
+    pub fn insert<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
+        policy!(&mut self.kind, policy => policy.insert(slots, id));
+    }
+
+    /// See [`Policy::overwrite`].
+    pub fn overwrite<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId, weight: u64) {
+        policy!(&mut self.kind, policy => policy.overwrite(slots, id, weight));
+    }
+
+    /// See [`Policy::remove`].
+    pub fn remove<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
+        policy!(&mut self.kind, policy => policy.remove(slots, id));
+    }
+
+    /// See [`Policy::evict`].
+    pub fn evict<E: Resident>(&mut self, slots: &mut Slots<E>, keep: Option<SlotId>) -> Option<SlotId> {
+        policy!(&mut self.kind, policy => policy.evict(slots, keep))
+    }
+
+    /// See [`Policy::len`].
+    #[must_use]
+    pub fn len(&self) -> usize {
+        policy!(&self.kind, policy => policy.len())
+    }
+
+    /// See [`Policy::is_empty`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// See [`Policy::weight`].
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        policy!(&self.kind, policy => policy.weight())
+    }
+}

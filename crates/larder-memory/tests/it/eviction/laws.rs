@@ -1,0 +1,179 @@
+//! What holds under every policy, for entries of any weight, whatever is done to them.
+
+use larder_memory::limits::EVICTION_STEPS_MAX;
+use larder_memory::{Eviction, Evictor, Node, Resident, Slots};
+use larder_testkit::{Random, for_each_seed};
+
+use crate::cache::{Cache, hash_of};
+
+/// Random puts of random weights, overwrites, reads and removals: what was put is resident, the sums are true and within
+/// capacity, and an entry leaves only when room is needed.
+///
+/// Contract: P38 (partial: one shard, without a pool), P40 (partial: one shard, without a pool)
+#[test]
+fn what_was_put_is_resident_and_the_rest_fits() {
+    for eviction in Eviction::ALL {
+        for_each_seed(400, |seed| {
+            let mut random = Random::seeded(seed);
+            let mut cache = Cache::new(eviction, 20 + random.below(80));
+            let heaviest = 1 + random.below(20);
+            for _ in 0..300 {
+                let bound = 1 + random.below(50);
+                let key = random.below(bound);
+                match random.below(8) {
+                    0..5 => put(&mut cache, key, random.below(heaviest + 1)),
+                    5 => {
+                        let known = cache.ids.contains_key(&key);
+                        assert_eq!(cache.remove(key), known);
+                    }
+                    _ => assert_eq!(cache.get(key), cache.ids.contains_key(&key)),
+                }
+                cache.check();
+            }
+            let mut left = Vec::new();
+            cache.evict_down_to(0, None, &mut left);
+            assert_eq!(cache.evictor.weight(), 0);
+        });
+    }
+}
+
+fn put(cache: &mut Cache, key: u64, weight: u64) {
+    let before = cache.evictor.weight();
+    let old = cache.ids.get(&key).map(|id| cache.slots[*id].node.weight());
+    let evicted = cache.put(key, weight);
+    assert!(cache.ids.contains_key(&key), "it is resident");
+    let fits = before - old.unwrap_or(0) + weight <= cache.capacity;
+    assert_eq!(
+        evicted.is_empty(),
+        fits,
+        "something leaves when room is needed, and only then"
+    );
+}
+
+/// The entry that must stay is kept, also when it is the only one or the oldest of all.
+///
+/// Contract: P40 (partial: a value just inserted stays, without a pool)
+#[test]
+fn the_protected_entry_stays() {
+    for eviction in Eviction::ALL {
+        for count in [1_u64, 2, 3, 20, 200] {
+            for kept in [0, count / 2, count - 1] {
+                let mut cache = Cache::new(eviction, 1_000);
+                for key in 0..count {
+                    cache.put(key, 1);
+                }
+                let keep = cache.ids[&kept];
+                let mut left = Vec::new();
+                cache.evict_down_to(1, Some(keep), &mut left);
+                assert_eq!(left.len() as u64, count - 1, "{eviction:?}");
+                assert_eq!(cache.evictor.evict(&mut cache.slots, Some(keep)), None);
+                assert_eq!(cache.evictor.len(), 1, "{eviction:?}: it is still held");
+            }
+        }
+    }
+}
+
+/// A shard in which everything was used gives way after a bounded search, however large it is. Each look at an entry that
+/// is passed over is seen by the entry.
+///
+/// Contract: P43 (partial: bounded work, without a pool)
+#[test]
+fn a_hot_shard_is_not_searched_through() {
+    for eviction in Eviction::ALL {
+        let looks = [10_000, 100_000].map(|entries| {
+            let (mut slots, mut evictor) = hot(eviction, entries);
+            let before = LOOKS.get();
+            assert!(evictor.evict(&mut slots, None).is_some());
+            LOOKS.get() - before
+        });
+        assert_eq!(looks[0], looks[1], "{eviction:?}: the work depends on the size");
+        assert!(
+            looks[0] <= 40 * EVICTION_STEPS_MAX,
+            "{eviction:?}: {} looks",
+            looks[0]
+        );
+    }
+}
+
+thread_local! {
+    static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// An entry that counts how often a policy looks at it.
+struct Seen(Node);
+
+impl Resident for Seen {
+    fn node(&self) -> &Node {
+        LOOKS.set(LOOKS.get() + 1);
+        &self.0
+    }
+
+    fn node_mut(&mut self) -> &mut Node {
+        LOOKS.set(LOOKS.get() + 1);
+        &mut self.0
+    }
+}
+
+fn hot(eviction: Eviction, entries: u64) -> (Slots<Seen>, Evictor) {
+    let (mut slots, mut evictor) = (Slots::new(), Evictor::new(eviction));
+    for key in 0..entries {
+        let id = slots.insert(Seen(Node::new(hash_of(key), 1))).unwrap();
+        evictor.insert(&mut slots, id);
+    }
+    let ids: Vec<_> = slots.iter().map(|(id, _)| id).collect();
+    for id in ids.iter().chain(&ids).chain(&ids) {
+        evictor.hit(&slots[*id].0);
+    }
+    (slots, evictor)
+}
+
+/// Insert at capacity costs the same number of looks at a hundred times the size.
+///
+/// Contract: P43 (partial: constant work, without a pool)
+#[test]
+fn work_does_not_grow_with_the_shard() {
+    for eviction in Eviction::ALL {
+        let looks = [1_000_u64, 100_000].map(|entries| {
+            let (mut slots, mut evictor) = (Slots::new(), Evictor::new(eviction));
+            let mut random = Random::seeded(entries);
+            let mut counted = 0;
+            for at in 0..entries * 3 {
+                let before = LOOKS.get();
+                if slots.len() as u64 == entries {
+                    let victim = evictor.evict(&mut slots, None).unwrap();
+                    slots.remove(victim);
+                }
+                let id = slots.insert(Seen(Node::new(random.next_u64(), 1))).unwrap();
+                evictor.insert(&mut slots, id);
+                if at >= entries {
+                    counted += LOOKS.get() - before;
+                }
+            }
+            counted as u64 / (2 * entries)
+        });
+        assert!(
+            looks[1] <= looks[0] + 2,
+            "{eviction:?}: {looks:?} looks an insert, at 1,000 and at 100,000 entries"
+        );
+    }
+}
+
+/// Of a set of keys that is used over and over, with keys between that are used once, more stay than by chance: each policy
+/// takes note of hits under a shared lock, or says that it does not.
+///
+/// Contract: P43 (partial: a hit needs a shared lock, without a pool)
+#[test]
+fn a_use_is_noted() {
+    for eviction in Eviction::ALL {
+        let mut cache = Cache::new(eviction, 100);
+        assert_eq!(cache.evictor.has_shared_hits(), eviction != Eviction::Lru);
+        for round in 0..50_u64 {
+            for key in 0..30 {
+                cache.access(key);
+                cache.access(1_000 + round * 30 + key);
+            }
+        }
+        let stayed = (0..30).filter(|key| cache.ids.contains_key(key)).count();
+        assert_eq!(stayed, 30, "{eviction:?}");
+    }
+}
