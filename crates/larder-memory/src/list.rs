@@ -91,14 +91,6 @@ impl List {
         }
         self.len -= 1;
     }
-
-    /// Takes the oldest out.
-    #[cfg(test)]
-    pub(crate) fn pop_oldest<T: Linked>(&mut self, slots: &mut Slots<T>) -> Option<SlotId> {
-        let oldest = self.oldest?;
-        self.remove(slots, oldest);
-        Some(oldest)
-    }
 }
 
 #[cfg(test)]
@@ -153,9 +145,12 @@ mod tests {
                         models[1 - which].push_back(id);
                     }
                     _ => {
-                        let popped = list.pop_oldest(&mut slots);
-                        assert_eq!(popped, model.pop_front());
-                        popped.map(|id| slots.remove(id));
+                        let oldest = list.oldest();
+                        assert_eq!(oldest, model.pop_front());
+                        if let Some(oldest) = oldest {
+                            list.remove(&mut slots, oldest);
+                            slots.remove(oldest);
+                        }
                     }
                 }
                 for (list, model) in lists.iter().zip(&models) {

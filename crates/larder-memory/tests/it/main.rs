@@ -9,3 +9,5 @@ mod cache;
 mod eviction;
 // The simulators themselves, against brute force.
 mod simulators;
+// The timing wheel, against a sorted map.
+mod wheel;
