@@ -11,3 +11,5 @@ mod eviction;
 mod simulators;
 // The timing wheel, against a sorted map.
 mod wheel;
+// The budget on one thread; schedules are tried in `tests/model`.
+mod budget;
