@@ -5,8 +5,10 @@
 //! chooses workloads, and nothing decides about a target but the comparison that states it.
 
 pub mod memory;
+pub mod replay;
 pub mod report;
 pub mod rounds;
+pub mod traces;
 
 pub use memory::{Counting, live_bytes};
 pub use report::{Report, Row, Target};
