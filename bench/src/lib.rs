@@ -8,8 +8,10 @@
 pub mod bursts;
 pub mod fence;
 pub mod memory;
+pub mod replay;
 pub mod report;
 pub mod rounds;
+pub mod traces;
 
 pub use bursts::burst;
 pub use memory::{Counting, bytes_kept};

@@ -30,7 +30,7 @@ pub struct Row {
     pub case: String,
     /// Larder's value.
     pub larder: f64,
-    /// The unit of both values: `ns`, `B`, `x`.
+    /// The unit of both values: `ns`, `B`, `x`, `%`.
     pub unit: &'static str,
     /// The peer and its value.
     pub peer: Option<(String, f64)>,
@@ -64,6 +64,7 @@ impl fmt::Display for Row {
         let verdict = self
             .is_met()
             .map_or("info", |met| if met { "met" } else { "missed" });
+        let number = |value| shown(value, self.unit);
         let (peer, value) = match &self.peer {
             Some((peer, value)) => (peer.as_str(), number(*value)),
             None => ("-", "-".to_owned()),
@@ -120,9 +121,10 @@ fn ratio_shown(ratio: f64) -> String {
     }
 }
 
-/// Three digits are what five rounds can tell apart.
-fn number(value: f64) -> String {
+/// Three digits are what five rounds can tell apart; a percentage is counted, not timed.
+fn shown(value: f64, unit: &str) -> String {
     match value.abs() {
+        _ if unit == "%" => format!("{value:.2}"),
         0.0..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
@@ -157,6 +159,11 @@ mod tests {
         let line = row(450.0, None, Target::AtMost(400.0)).to_string();
         assert_eq!(line, "row\tfence_pin\t1 target\t450\tns\t-\t-\t-\t<= 400\tmissed");
         assert!(row(1.0, None, Target::None).to_string().ends_with("\t-\tinfo"));
+        let percent = Row {
+            unit: "%",
+            ..row(46.468, None, Target::None)
+        };
+        assert!(percent.to_string().contains("\t46.47\t%\t"));
     }
 
     #[test]

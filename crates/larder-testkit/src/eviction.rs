@@ -13,7 +13,7 @@ mod sieve;
 mod tiny_lfu;
 
 pub use lru::Lru;
-pub use optimum::{by_brute_force, optimum};
+pub use optimum::{Misses, by_brute_force, optimum};
 pub use s3_fifo::S3Fifo;
 pub use sieve::Sieve;
 pub use tiny_lfu::TinyLfu;

@@ -2,7 +2,7 @@
 
 use super::node::{Node, Resident};
 use super::{AdaptiveTinyLfu, Lru, Policy, S3Fifo, Sieve};
-use crate::limits::EXACT_LRU_MAX;
+use crate::limits::{EXACT_LRU_MAX, SHARD_ENTRIES_MIN};
 use crate::slots::{SlotId, Slots};
 
 /// Which policy chooses what leaves when room is needed.
@@ -32,12 +32,17 @@ impl Eviction {
         if entries <= EXACT_LRU_MAX { Self::Lru } else { self }
     }
 
-    /// How many shards may share a budget at most. Exact order over the whole needs one list, so `Lru` has one shard.
+    /// How many shards, a power of two, a pool or cache of `entries` entries may have at most ([`u64::MAX`] without a bound on
+    /// them). Exact order over the whole needs one list, so `Lru` has one shard. The others need enough entries in a shard
+    /// for its own choice to be as good as the whole's: [`SHARD_ENTRIES_MIN`].
     #[must_use]
-    pub const fn shards_max(self) -> Option<usize> {
+    pub const fn shards_max(self, entries: u64) -> u64 {
         match self {
-            Self::Lru => Some(1),
-            Self::S3Fifo | Self::Sieve | Self::AdaptiveTinyLfu => None,
+            Self::Lru => 1,
+            Self::S3Fifo | Self::Sieve | Self::AdaptiveTinyLfu => {
+                let shards = entries / SHARD_ENTRIES_MIN;
+                if shards == 0 { 1 } else { 1 << shards.ilog2() }
+            }
         }
     }
 }

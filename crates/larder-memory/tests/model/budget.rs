@@ -66,14 +66,15 @@ impl Shards {
     }
 }
 
-/// Writers insert, evict and remove in two shards while somebody looks: residents and reservations stay within both bounds
+/// Writers insert, evict and remove in two shards while somebody looks. Some pairs are too many bytes and some threes too many
+/// entries: residents and reservations stay within both bounds
 /// at every moment, and in the end what is reserved is what is resident.
 ///
 /// Contract: P38 (partial: the budget, without a pool)
 #[test]
 fn residents_never_exceed_the_bounds() {
     explore("residents_never_exceed_the_bounds", || {
-        let shards = Shards::new(2, 10);
+        let shards = Shards::new(2, 7);
         let writers: Vec<_> = (0..3_usize)
             .map(|number| {
                 let shards = Arc::clone(&shards);
@@ -87,11 +88,11 @@ fn residents_never_exceed_the_bounds() {
         for _ in 0..4 {
             let (entries, bytes) = shards.resident();
             assert!(
-                entries <= 2 && bytes <= 10,
+                entries <= 2 && bytes <= 7,
                 "{entries} entries, {bytes} bytes are seen"
             );
             let used = shards.budget.used();
-            assert!(used.entries <= 2 && used.bytes <= 10, "{used:?} is reserved");
+            assert!(used.entries <= 2 && used.bytes <= 7, "{used:?} is reserved");
         }
         for writer in writers {
             writer.join().unwrap();

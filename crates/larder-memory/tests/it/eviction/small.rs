@@ -13,7 +13,7 @@ fn up_to_the_limit_every_policy_is_exact_lru() {
     for eviction in Eviction::ALL {
         for entries in [1, 2, EXACT_LRU_MAX] {
             let chosen = eviction.for_entries(entries);
-            assert_eq!(chosen.shards_max(), Some(1), "one list orders the whole");
+            assert_eq!(chosen.shards_max(entries), 1, "one list orders the whole");
             let mut cache = Cache::new(chosen, entries);
             let mut model = Lru::new(usize::try_from(entries).unwrap());
             let mut random = Random::seeded(entries);
@@ -61,5 +61,21 @@ fn a_bound_may_cross_the_limit() {
             cache.check();
             assert_eq!(cache.evictor.len(), 10);
         });
+    }
+}
+
+/// A shard is never so small that its choice is worse than the whole's, and exact order has one shard at any size.
+///
+/// Contract: P42 (partial: one list at every size, without a pool)
+#[test]
+fn shards_have_enough_entries() {
+    for eviction in Eviction::ALL {
+        let shards = [1, 511, 1_023, 1_024, 2_047, 1 << 20].map(|entries| eviction.shards_max(entries));
+        let expected = match eviction {
+            Eviction::Lru => [1; 6],
+            _ => [1, 1, 1, 2, 2, 2_048],
+        };
+        assert_eq!(shards, expected, "{eviction:?}");
+        assert!(eviction.shards_max(u64::MAX).is_power_of_two(), "without a bound");
     }
 }
