@@ -13,6 +13,9 @@ use std::process::Command;
 
 const PAGE: &str = "docs/benchmarks.md";
 
+/// What is said of missed targets, copied into the page.
+const MISSED: &str = "bench/missed.md";
+
 /// One measurement.
 #[derive(Debug, PartialEq, Eq)]
 struct Row {
@@ -96,7 +99,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         missed.len()
     ));
     if keep {
-        write(&root().join(PAGE), &page(&rows, &circumstances()))?;
+        // Kept by hand: what each missed target is due to, and what will be tried next.
+        let notes = std::fs::read_to_string(root().join(MISSED)).unwrap_or_default();
+        write(&root().join(PAGE), &page(&rows, &circumstances(), &notes))?;
         say(&format!("wrote {PAGE}"));
     }
     Ok(())
@@ -195,7 +200,7 @@ fn peers<'a>(manifest: &str, lock: &'a str) -> impl Iterator<Item = (&'a str, &'
     })
 }
 
-fn page(rows: &[Row], facts: &[String]) -> String {
+fn page(rows: &[Row], facts: &[String], missed: &str) -> String {
     let mut text = String::from(
         "# Benchmarks\n\nWritten by `cargo xtask bench --write`; do not edit. Medians of 5 alternating rounds in one run. A missed target is\n\
          shown as missed. The contracts say what is measured and why.\n\n",
@@ -210,6 +215,11 @@ fn page(rows: &[Row], facts: &[String]) -> String {
     ));
     for row in rows {
         text.push_str(&row.shown());
+        text.push('\n');
+    }
+    if rows.iter().any(|row| row.is("missed")) {
+        text.push_str("\n## Missed targets\n\n");
+        text.push_str(missed.trim());
         text.push('\n');
     }
     text
@@ -244,7 +254,7 @@ mod tests {
         let row = Row::parse("row\ta\tb|c\t1\tns\t-\t-\t-\t-\tinfo")
             .expect("a row")
             .expect("well formed");
-        let text = page(&[row], &["Cores: 2".to_owned()]);
+        let text = page(&[row], &["Cores: 2".to_owned()], "");
         assert!(text.contains("- Cores: 2\n"), "{text}");
         assert!(
             text.ends_with("| a | b\\|c | 1 | ns | - | - | - | - | info |\n"),
