@@ -50,7 +50,6 @@ fn faults(tree: &Tree) -> Vec<String> {
         documents::changelog,
         documents::run_bit,
         words::machine_paths,
-        words::workplace,
         contracts,
     ];
     for rule in rules {

@@ -1,6 +1,6 @@
-//! Words that mean nothing to the reader of the project: paths of one machine, and talk about how the work was done.
+//! Words that mean nothing to the reader of the project: paths of one machine.
 //!
-//! The words stand here in pieces, so that this file keeps its own rule.
+//! They stand here in pieces, so that this file keeps its own rule.
 
 use crate::tree::Tree;
 
@@ -10,16 +10,6 @@ const PATHS: [&str; 4] = [
     concat!("/", "root/"),
     concat!("/", "home/"),
     concat!("/", "Users/"),
-];
-
-/// Words about those who work here and about their tools, none of which is part of the project.
-const WORKPLACE: [&str; 6] = [
-    concat!("sub", "agent"),
-    concat!("work", "tree"),
-    concat!("co", "ordinator"),
-    concat!("language", " model"),
-    concat!("Anthr", "opic"),
-    concat!("documents the project", " was created from"),
 ];
 
 /// No file names a path of one machine.
@@ -33,16 +23,6 @@ pub(super) fn machine_paths(tree: &Tree, faults: &mut Vec<String>) {
         });
         if let Some(machine) = found {
             faults.push(format!("{path}:{number}: `{machine}…` is a path of one machine"));
-        }
-    }
-}
-
-/// No file talks about how the work was done.
-pub(super) fn workplace(tree: &Tree, faults: &mut Vec<String>) {
-    for (path, number, line) in lines(tree) {
-        let lower = line.to_lowercase();
-        if let Some(word) = WORKPLACE.iter().find(|word| lower.contains(&word.to_lowercase())) {
-            faults.push(format!("{path}:{number}: `{word}` is no word of the project"));
         }
     }
 }
@@ -74,13 +54,5 @@ mod tests {
             .filter_map(|fault| fault.split(": ").next())
             .collect();
         assert_eq!(places, ["a.md:1", "a.md:3"]);
-    }
-
-    #[test]
-    fn talk_of_the_workplace_is_found() {
-        let text = format!("fine\nthe {} said\n", WORKPLACE[2].to_uppercase());
-        let faults = said(workplace, &Tree::of(&[("a.md", &text), ("Cargo.lock", &text)]));
-        assert_eq!(faults.len(), 1, "{faults:?}");
-        assert!(faults[0].starts_with("a.md:2: "), "{faults:?}");
     }
 }
