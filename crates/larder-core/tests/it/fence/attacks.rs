@@ -4,9 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use larder_core::limits::DROP_HOOKS_MAX;
 use larder_core::{
-    Applied, AsOf, Certainty, Fence, Head, Journal, LaneState, Last, Moment, Position, Raised, Reason, Stamp,
-    TargetHash,
+    Applied, AsOf, Certainty, Fence, FenceError, Head, Journal, LaneState, Last, Moment, Position, Raised,
+    Reason, Stamp, TargetHash,
 };
 
 use super::doubles::{Log, Woken, fence, invalidate_others, live_lane, poll, row, this_process, user};
@@ -245,4 +246,18 @@ fn what_belongs_to_one_fence_is_not_believed_by_another() {
 fn accepts_copy(fence: &Fence, as_of: AsOf) -> bool {
     let mut pin = fence.pin(&[user(1)]).unwrap();
     pin.as_of(as_of).is_ok() && pin.is_fresh()
+}
+
+/// Drop hooks are bounded, like sinks.
+///
+/// Contract: F20
+#[test]
+fn drop_hooks_are_bounded() {
+    let fence = fence();
+    let hook = || fence.drop_hook(Arc::new(super::doubles::Heard::default()));
+    let hooks: Vec<_> = (0..DROP_HOOKS_MAX).map(|_| hook().unwrap()).collect();
+    let refused = hook().map(drop);
+    assert_eq!(refused, Err(FenceError::TooManyDropHooks { max: DROP_HOOKS_MAX }));
+    drop(hooks);
+    assert!(hook().is_ok(), "room is not given back");
 }

@@ -428,3 +428,13 @@ proptest! {
         prop_assert_eq!(format.decode(elsewhere, &bytes).is_ok(), elsewhere == place);
     }
 }
+
+/// A format that was not made for headers allows less than a header needs: the header is written all the same.
+#[test]
+fn a_header_is_written_under_any_format() {
+    let narrow = FrameFormat::new(*b"LTST", 1, 0);
+    let header = FileHeader::new(StoreId::from_bytes([7; 16]), 3, 9);
+    let bytes = header.encode(&narrow);
+    let read = FileHeader::decode(&FileHeader::format(*b"LTST", 1, 0), None, &bytes);
+    assert_eq!(read.unwrap(), header);
+}
