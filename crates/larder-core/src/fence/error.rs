@@ -17,7 +17,7 @@ pub enum FenceError {
         allowed: &'static str,
     },
     /// Several options of the builder are wrong.
-    #[error("{} options are wrong; the first: {}", .0.len(), .0.first().map_or(String::new(), ToString::to_string))]
+    #[error("{}", all(.0))]
     Several(Vec<FenceError>),
     /// A follower of this source is at work on this fence.
     #[error("source {source_id} already has a follower on this fence")]
@@ -43,6 +43,12 @@ pub enum FenceError {
         /// How many.
         max: usize,
     },
+}
+
+/// Every fault, since whoever mends one wants to know of the others.
+fn all(faults: &[FenceError]) -> String {
+    let faults: Vec<String> = faults.iter().map(FenceError::to_string).collect();
+    faults.join("; ")
 }
 
 /// Why there is no pin. The caller loads, and returns the value uncached.

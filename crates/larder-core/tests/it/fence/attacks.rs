@@ -261,3 +261,20 @@ fn drop_hooks_are_bounded() {
     drop(hooks);
     assert!(hook().is_ok(), "room is not given back");
 }
+
+/// Whoever mends one option is told of the others.
+///
+/// Contract: F28
+#[test]
+fn every_wrong_option_stands_in_the_message() {
+    let message = Fence::builder()
+        .shards(3)
+        .recent_count(1)
+        .build()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("shards is 3") && message.contains("recent_count is 1"),
+        "{message}"
+    );
+}
