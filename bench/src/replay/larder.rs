@@ -1,7 +1,7 @@
 //! Larder's policies in shards over one budget, as a pool has them, without its values and locks.
 
 use hashbrown::HashTable;
-use larder_memory::{Bounds, Budget, Charge, Eviction, Evictor, Node, Resident, SlotId, Slots};
+use larder_memory::{Bounds, Budget, Charge, Eviction, Evictor, Node, Resident, SlotId, Slots, Uses};
 
 use super::{Engine, mixed};
 
@@ -19,10 +19,19 @@ struct Shard {
 
 struct Entry {
     key: u64,
+    uses: Uses,
     node: Node,
 }
 
 impl Resident for Entry {
+    fn hash(&self) -> u64 {
+        mixed(self.key)
+    }
+
+    fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
     fn node(&self) -> &Node {
         &self.node
     }
@@ -94,7 +103,7 @@ impl Shard {
             return false;
         };
         if self.evictor.has_shared_hits() {
-            self.evictor.hit(&self.slots[id].node);
+            self.evictor.hit(&self.slots[id].uses);
         } else {
             self.evictor.hit_exclusive(&mut self.slots, id);
         }
@@ -102,17 +111,20 @@ impl Shard {
     }
 
     fn insert(&mut self, hash: u64, key: u64) {
-        let node = Node::new(hash, 1);
-        let id = self.slots.insert(Entry { key, node }).expect("traces are small");
+        let (uses, node) = (Uses::default(), Node::new(1));
+        let id = self
+            .slots
+            .insert(Entry { key, uses, node })
+            .expect("traces are small");
         self.evictor.insert(&mut self.slots, id);
         let slots = &self.slots;
-        self.table.insert_unique(hash, id, |id| slots[*id].node.hash());
+        self.table.insert_unique(hash, id, |id| slots[*id].hash());
     }
 
     fn evict(&mut self) -> Option<Charge> {
         let victim = self.evictor.evict(&mut self.slots, None)?;
         let entry = self.slots.remove(victim)?;
-        if let Ok(found) = self.table.find_entry(entry.node.hash(), |id| *id == victim) {
+        if let Ok(found) = self.table.find_entry(entry.hash(), |id| *id == victim) {
             found.remove();
         }
         Some(Charge::entry(entry.node.weight()))

@@ -83,8 +83,12 @@ impl Add<Duration> for Moment {
 ///
 /// Monotonic time is `CLOCK_BOOTTIME` on Linux and Android, which counts suspended time and has its origin at boot, and
 /// `CLOCK_MONOTONIC` on Apple's systems, which counts it there; elsewhere it is [`std::time::Instant`] from the first
-/// reading in this process on, which on some platforms stands still while the machine is suspended. `coarse` is the
-/// same clock: Linux has no coarse clock that counts suspended time, and moments of two clocks must not mix.
+/// reading in this process on, which on some platforms stands still while the machine is suspended.
+///
+/// `coarse` is as late as the kernel's tick. Linux has no coarse clock that counts suspended time, so it is the coarse one
+/// that does not, plus what it lacks, which changes only when the machine was suspended: then wall time and that clock
+/// have moved apart, and it is measured anew. It reads no counter of the processor, which would hold up what comes after
+/// it.
 ///
 /// All values of this type in a process are the same clock. It does not exist on `wasm32-unknown-unknown`, which has
 /// no clock of its own; a host there brings its own [`Clock`].
@@ -107,6 +111,11 @@ impl Clock for SystemClock {
     #[inline]
     fn monotonic(&self) -> Moment {
         system::monotonic()
+    }
+
+    #[inline]
+    fn coarse(&self) -> Moment {
+        system::coarse()
     }
 
     #[expect(
@@ -136,11 +145,61 @@ mod system {
 
     #[inline]
     pub(super) fn monotonic() -> Moment {
-        let now = rustix::time::clock_gettime(CLOCK);
+        Moment::from_nanos(nanos(CLOCK))
+    }
+
+    #[inline]
+    fn nanos(clock: ClockId) -> u64 {
+        let now = rustix::time::clock_gettime(clock);
         // Both fields are non-negative for these clocks; a negative one would be a kernel's bug and reads as zero.
         let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
         let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-        Moment::from_nanos(seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos))
+        seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos)
+    }
+
+    #[cfg(target_vendor = "apple")]
+    pub(super) fn coarse() -> Moment {
+        monotonic()
+    }
+
+    #[cfg(not(target_vendor = "apple"))]
+    pub(super) use lagging::coarse;
+
+    /// The coarse clock of Linux, made to count suspended time.
+    #[cfg(not(target_vendor = "apple"))]
+    mod lagging {
+        use std::sync::atomic::{AtomicU64, Ordering};
+
+        use rustix::time::ClockId;
+
+        use super::{CLOCK, Moment, nanos};
+
+        /// What the coarse clock lacks: it only grows, when the machine was suspended.
+        static LACKS: AtomicU64 = AtomicU64::new(0);
+        /// How far wall time was ahead when that was measured; zero before the first time.
+        static AHEAD: AtomicU64 = AtomicU64::new(0);
+        /// Differences of both that are no suspension, but readings a tick apart. Shorter than any suspension.
+        const APART_NANOS: u64 = 15_000_000;
+
+        #[inline]
+        pub(in super::super) fn coarse() -> Moment {
+            let now = nanos(ClockId::MonotonicCoarse);
+            let ahead = nanos(ClockId::RealtimeCoarse).wrapping_sub(now);
+            // Acquire, against the release below: with this difference comes what was measured with it.
+            if ahead.abs_diff(AHEAD.load(Ordering::Acquire)) > APART_NANOS {
+                measure(ahead);
+            }
+            Moment::from_nanos(now.saturating_add(LACKS.load(Ordering::Relaxed)))
+        }
+
+        #[cold]
+        fn measure(ahead: u64) {
+            let suspended = nanos(CLOCK);
+            // Read last, so that what is lacking is never told too high, and the coarse time never ahead.
+            let running = nanos(ClockId::Monotonic);
+            LACKS.fetch_max(suspended.saturating_sub(running), Ordering::Relaxed);
+            AHEAD.store(ahead, Ordering::Release);
+        }
     }
 }
 
@@ -164,6 +223,10 @@ mod system {
     pub(super) fn monotonic() -> Moment {
         let now = Instant::now();
         Moment::ORIGIN + now.saturating_duration_since(*ORIGIN.get_or_init(|| now))
+    }
+
+    pub(super) fn coarse() -> Moment {
+        monotonic()
     }
 }
 

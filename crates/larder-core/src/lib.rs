@@ -21,6 +21,7 @@ mod varint;
 mod clock;
 mod codec;
 mod entropy;
+mod runtime;
 mod settled;
 mod source;
 mod storage;
@@ -49,6 +50,7 @@ pub use codec::{
 pub use entropy::Entropy;
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 pub use entropy::SystemEntropy;
+pub use runtime::{BlockingWork, Runtime, TaskFuture};
 pub use settled::{Settled, Settler};
 pub use source::{
     Batch, BoxFuture, CursorHome, Delivered, Head, SaveError, Sink, SinkError, Source, SourceError,
@@ -62,6 +64,6 @@ pub use storage::{
 pub use fence::{
     Applied, Cause, Certainty, CommitSeen, DropHook, Explained, Explanation, Fence, FenceBuilder, FenceError,
     FenceStats, Fenced, Invalidated, InvalidationsByKind, Journal, Journaled, Lane, LaneState, Last,
-    Optional, OwnCommit, Pin, PinError, Raised, Registration, Round, Run, Stamp, StampRuns, TooOld,
-    WhenApplied,
+    NameClaim, Optional, OwnCommit, Pin, PinError, Raised, Registration, Round, Run, Stamp, StampRuns,
+    TooOld, WhenApplied,
 };

@@ -78,15 +78,87 @@ impl Bounds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Short(pub Charge);
 
-/// What is left of the bounds, shared by all shards.
-pub struct Budget {
-    state: Mutex<State>,
-}
-
-#[derive(Clone, Copy)]
-struct State {
+/// Bounds, and what is used of them: a [`Budget`] without a lock, for who has one already.
+#[derive(Clone, Copy, Debug)]
+pub struct Account {
     bounds: Bounds,
     used: Charge,
+}
+
+impl Account {
+    /// Nothing used yet.
+    #[must_use]
+    pub const fn new(bounds: Bounds) -> Self {
+        let used = Charge { entries: 0, bytes: 0 };
+        Self { bounds, used }
+    }
+
+    /// Takes all of it, or nothing.
+    ///
+    /// # Errors
+    /// [`Short`] when there is not that much room.
+    #[inline]
+    pub fn take(&mut self, charge: Charge) -> Result<(), Short> {
+        let wanted = self.used.plus(charge);
+        if wanted.is_within(self.bounds) {
+            self.used = wanted;
+            return Ok(());
+        }
+        Err(Short(Charge {
+            entries: wanted.entries.saturating_sub(self.bounds.entries),
+            bytes: wanted.bytes.saturating_sub(self.bounds.bytes),
+        }))
+    }
+
+    /// Gives back what was taken.
+    ///
+    /// # Panics
+    /// If that is more than was taken.
+    #[inline]
+    pub fn give_back(&mut self, charge: Charge) {
+        assert!(
+            charge.entries <= self.used.entries && charge.bytes <= self.used.bytes,
+            "only what was reserved is given back"
+        );
+        self.used = self.used.minus(charge);
+    }
+
+    /// What is taken.
+    #[must_use]
+    pub const fn used(&self) -> Charge {
+        self.used
+    }
+
+    /// The bounds.
+    #[must_use]
+    pub const fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// Sets other bounds. What is used may be beyond them.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// Whether so much would fit if nothing else were there.
+    #[must_use]
+    pub const fn could_hold(&self, charge: Charge) -> bool {
+        charge.is_within(self.bounds)
+    }
+
+    /// What is used beyond the bounds: nothing, unless they were lowered.
+    #[must_use]
+    pub const fn excess(&self) -> Charge {
+        Charge {
+            entries: self.used.entries.saturating_sub(self.bounds.entries),
+            bytes: self.used.bytes.saturating_sub(self.bounds.bytes),
+        }
+    }
+}
+
+/// What is left of the bounds, shared by all shards.
+pub struct Budget {
+    account: Mutex<Account>,
 }
 
 impl Budget {
@@ -94,10 +166,7 @@ impl Budget {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self {
-            state: Mutex::new(State {
-                bounds,
-                used: Charge::default(),
-            }),
+            account: Mutex::new(Account::new(bounds)),
         }
     }
 
@@ -114,70 +183,53 @@ impl Budget {
         if charge.is_nothing() {
             return;
         }
-        let mut state = self.state.lock();
-        assert!(
-            charge.entries <= state.used.entries && charge.bytes <= state.used.bytes,
-            "only what was reserved is given back"
-        );
-        state.used = state.used.minus(charge);
+        self.account.lock().give_back(charge);
     }
 
     /// What is reserved: the residents, and what is about to be published.
     #[must_use]
     pub fn used(&self) -> Charge {
-        self.state.lock().used
+        self.account.lock().used()
     }
 
     /// The bounds now.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
-        self.state.lock().bounds
+        self.account.lock().bounds()
     }
 
     /// Whether something so large could be resident at all, in an empty pool.
     #[must_use]
     pub fn could_hold(&self, charge: Charge) -> bool {
-        charge.is_within(self.bounds())
+        self.account.lock().could_hold(charge)
     }
 
     /// Sets other bounds. They hold for all that is reserved from now on; what is used beyond them is returned, and the caller
     /// evicts and releases until nothing is.
     pub fn set_bounds(&self, bounds: Bounds) -> Charge {
-        self.state.lock().bounds = bounds;
-        self.excess()
+        let mut account = self.account.lock();
+        account.set_bounds(bounds);
+        account.excess()
     }
 
     /// What is used beyond the bounds: nothing, unless they were lowered.
     #[must_use]
     pub fn excess(&self) -> Charge {
-        let State { bounds, used } = *self.state.lock();
-        Charge {
-            entries: used.entries.saturating_sub(bounds.entries),
-            bytes: used.bytes.saturating_sub(bounds.bytes),
-        }
+        self.account.lock().excess()
     }
 
     /// Reserves all of it, or nothing.
     fn reserve(&self, charge: Charge) -> Result<(), Short> {
-        let mut state = self.state.lock();
-        let wanted = state.used.plus(charge);
-        if wanted.is_within(state.bounds) {
-            state.used = wanted;
-            return Ok(());
-        }
-        Err(Short(Charge {
-            entries: wanted.entries.saturating_sub(state.bounds.entries),
-            bytes: wanted.bytes.saturating_sub(state.bounds.bytes),
-        }))
+        self.account.lock().take(charge)
     }
 }
 
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let State { bounds, used } = *self.state.lock();
+        let account = *self.account.lock();
         f.debug_struct("Budget")
-            .field("bounds", &bounds)
-            .field("used", &used)
+            .field("bounds", &account.bounds())
+            .field("used", &account.used())
             .finish()
     }
 }

@@ -1,8 +1,8 @@
-//! [`List`], a doubly linked list whose links lie in the values of a [`Slots`].
+//! [`List`], a doubly linked list whose links lie beside the values that are in it.
 //!
 //! What is always true: each operation is O(1) and allocates nothing; a value is in at most one list through one
-//! [`Links`]. A list does not own its values, and every call is given the slab that they lie in, which must be the same
-//! for the life of the list.
+//! [`Links`]. A list does not own its values, and every call is given the [`LinkStore`] that their links lie in, which
+//! must be the same for the life of the list.
 
 use crate::slots::{SlotId, Slots};
 
@@ -17,6 +17,29 @@ pub(crate) struct Links {
 pub(crate) trait Linked {
     fn links(&self) -> &Links;
     fn links_mut(&mut self) -> &mut Links;
+}
+
+/// Where the links of values lie.
+pub(crate) trait LinkStore {
+    fn links(&self, id: SlotId) -> &Links;
+    fn links_mut(&mut self, id: SlotId) -> &mut Links;
+}
+
+impl<T: Linked> LinkStore for Slots<T> {
+    fn links(&self, id: SlotId) -> &Links {
+        self[id].links()
+    }
+
+    fn links_mut(&mut self, id: SlotId) -> &mut Links {
+        self[id].links_mut()
+    }
+}
+
+impl Links {
+    /// The value that was pushed next after the one whose links these are.
+    pub(crate) fn newer(&self) -> Option<SlotId> {
+        self.newer
+    }
 }
 
 /// Values in an order from the newest to the oldest.
@@ -54,36 +77,50 @@ impl List {
     }
 
     /// The value that was pushed next after `id`.
-    pub(crate) fn newer<T: Linked>(slots: &Slots<T>, id: SlotId) -> Option<SlotId> {
-        slots[id].links().newer
+    pub(crate) fn newer(store: &impl LinkStore, id: SlotId) -> Option<SlotId> {
+        store.links(id).newer
     }
 
     /// Puts `id`, which is in no list, at the new end.
-    pub(crate) fn push_newest<T: Linked>(&mut self, slots: &mut Slots<T>, id: SlotId) {
-        *slots[id].links_mut() = Links {
+    pub(crate) fn push_newest(&mut self, store: &mut impl LinkStore, id: SlotId) {
+        *store.links_mut(id) = Links {
             newer: None,
             older: self.newest,
         };
         match self.newest {
-            Some(newest) => slots[newest].links_mut().newer = Some(id),
+            Some(newest) => store.links_mut(newest).newer = Some(id),
             None => self.oldest = Some(id),
         }
         self.newest = Some(id);
         self.len += 1;
     }
 
+    /// Puts `new`, which is in no list, where `old` is in this one, and takes `old` out.
+    pub(crate) fn replace(&mut self, store: &mut impl LinkStore, old: SlotId, new: SlotId) {
+        let links = std::mem::take(store.links_mut(old));
+        *store.links_mut(new) = links;
+        match links.newer {
+            Some(newer) => store.links_mut(newer).older = Some(new),
+            None => self.newest = Some(new),
+        }
+        match links.older {
+            Some(older) => store.links_mut(older).newer = Some(new),
+            None => self.oldest = Some(new),
+        }
+    }
+
     /// Takes `id`, which is in this list, out of it.
-    pub(crate) fn remove<T: Linked>(&mut self, slots: &mut Slots<T>, id: SlotId) {
-        let Links { newer, older } = std::mem::take(slots[id].links_mut());
+    pub(crate) fn remove(&mut self, store: &mut impl LinkStore, id: SlotId) {
+        let Links { newer, older } = std::mem::take(store.links_mut(id));
         match newer {
-            Some(newer) => slots[newer].links_mut().older = older,
+            Some(newer) => store.links_mut(newer).older = older,
             None => {
                 debug_assert_eq!(self.newest, Some(id), "the value is in another list");
                 self.newest = older;
             }
         }
         match older {
-            Some(older) => slots[older].links_mut().newer = newer,
+            Some(older) => store.links_mut(older).newer = newer,
             None => {
                 debug_assert_eq!(self.oldest, Some(id), "the value is in another list");
                 self.oldest = newer;
@@ -132,7 +169,13 @@ mod tests {
             for _ in 0..100 {
                 let which = random.index(2);
                 let (list, model) = (&mut lists[which], &mut models[which]);
-                match random.below(4) {
+                match random.below(5) {
+                    4 if !model.is_empty() => {
+                        let (at, new) = (random.index(model.len()), slots.insert(Value::default()).unwrap());
+                        let old = std::mem::replace(&mut model[at], new);
+                        list.replace(&mut slots, old, new);
+                        slots.remove(old);
+                    }
                     0 | 1 => {
                         let id = slots.insert(Value::default()).unwrap();
                         list.push_newest(&mut slots, id);

@@ -1,7 +1,8 @@
 //! [`Slots`], a slab: values at places that have a number and are used again, named by [`SlotId`].
 //!
 //! What is always true: an id that was given out names its value until that value is removed; a place that was freed
-//! last is used first; ids are dense, so that what is kept beside a slab can be as short as the slab.
+//! last is used first; ids are dense, so that what is kept beside a slab can be as short as the slab. A slab grows by a
+//! quarter, so that never more than a fifth of its memory is unused.
 //!
 //! What it does not do: it does not tell an id from a later one of the same place. Whoever keeps ids removes them
 //! before, or together with, the value; tables, lists and wheels of a shard do so under its lock.
@@ -11,20 +12,37 @@ use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
 use crate::limits::SLOTS_MAX;
+use crate::prefetch::prefetch;
+
+/// The fewest places that a slab grows by.
+const GROWTH_MIN: usize = 8;
+/// It grows by one in so many.
+const GROWTH_PART: usize = 4;
+
+/// Makes room in `places` for one more: by a quarter, where doubling would leave half of it unused.
+fn grow<T>(places: &mut Vec<T>) {
+    if places.len() == places.capacity() {
+        places.reserve_exact((places.len() / GROWTH_PART).max(GROWTH_MIN));
+    }
+}
 
 /// The place of one value in a [`Slots`]. Four bytes, also inside an `Option`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(NonZeroU32);
 
 impl SlotId {
-    fn of_index(index: usize) -> Option<Self> {
+    /// The id of the place `index`, counted from zero, whether or not there is a value; `None` if a slab has no such place.
+    #[must_use]
+    pub fn of_index(index: usize) -> Option<Self> {
         u32::try_from(index.checked_add(1)?)
             .ok()
             .and_then(NonZeroU32::new)
             .map(Self)
     }
 
-    fn index(self) -> usize {
+    /// The number of the place, counted from zero.
+    #[must_use]
+    pub fn index(self) -> usize {
         // Lossless wherever a slab of that many values could exist at all.
         usize::try_from(self.0.get() - 1).unwrap_or(usize::MAX)
     }
@@ -99,25 +117,28 @@ impl<T> Slots<T> {
         self.places.len()
     }
 
-    /// Puts `value` into the place that was freed last, or into a new one. O(1) amortised: when there is no free place,
-    /// the slab may double, which moves all values.
+    /// Puts `value` into the place that was freed last, or into a new one. O(1) amortised: when there is no free place, the
+    /// slab may grow by a quarter, which moves all values.
     ///
     /// # Errors
     /// [`SlotsFull`] with the value when there are [`SLOTS_MAX`] already.
     pub fn insert(&mut self, value: T) -> Result<SlotId, SlotsFull<T>> {
         if let Some(id) = self.free {
-            let place = &mut self.places[id.index()];
-            let Place::Free(next) = *place else {
+            let Some(place @ Place::Free(_)) = self.place_mut(id) else {
                 unreachable!("invariant: the list of free places names free ones only")
             };
+            let Place::Free(next) = std::mem::replace(place, Place::Used(value)) else {
+                unreachable!("invariant: it was looked at above")
+            };
             self.free = next;
-            *place = Place::Used(value);
             self.len += 1;
             return Ok(id);
         }
-        let Some(id) = SlotId::of_index(self.places.len()).filter(|_| self.places.len() < SLOTS_MAX) else {
+        let places = self.places();
+        let Some(id) = SlotId::of_index(places).filter(|_| places < SLOTS_MAX) else {
             return Err(SlotsFull(value));
         };
+        grow(&mut self.places);
         self.places.push(Place::Used(value));
         self.len += 1;
         Ok(id)
@@ -125,11 +146,12 @@ impl<T> Slots<T> {
 
     /// Takes the value out and frees its place; `None` if there is none. O(1).
     pub fn remove(&mut self, id: SlotId) -> Option<T> {
-        let place = self.places.get_mut(id.index())?;
+        let free = self.free;
+        let place = self.place_mut(id)?;
         if matches!(place, Place::Free(_)) {
             return None;
         }
-        let Place::Used(value) = std::mem::replace(place, Place::Free(self.free)) else {
+        let Place::Used(value) = std::mem::replace(place, Place::Free(free)) else {
             return None;
         };
         self.free = Some(id);
@@ -147,14 +169,27 @@ impl<T> Slots<T> {
         }
     }
 
+    /// Asks for the memory of that place.
+    #[inline]
+    pub fn expect(&self, id: SlotId) {
+        if let Some(place) = self.places.get(id.index()) {
+            prefetch(place);
+        }
+    }
+
     /// The value at that place, to change it.
     #[inline]
     #[must_use]
     pub fn get_mut(&mut self, id: SlotId) -> Option<&mut T> {
-        match self.places.get_mut(id.index())? {
+        match self.place_mut(id)? {
             Place::Used(value) => Some(value),
             Place::Free(_) => None,
         }
+    }
+
+    #[inline]
+    fn place_mut(&mut self, id: SlotId) -> Option<&mut Place<T>> {
+        self.places.get_mut(id.index())
     }
 
     /// The id of the value at place `index`, counted from zero below [`Slots::places`]. For a hand that goes round the
@@ -172,6 +207,79 @@ impl<T> Slots<T> {
             Some((SlotId::of_index(index)?, value))
         })
     }
+
+    /// All values, in the order of their places.
+    pub fn into_values(self) -> impl Iterator<Item = T> {
+        self.places.into_iter().filter_map(|place| match place {
+            Place::Used(value) => Some(value),
+            Place::Free(_) => None,
+        })
+    }
+}
+
+/// Values beside those of a [`Slots`], by the same ids: what is needed less often than those, kept apart from them.
+///
+/// It does not know which ids are in use: a place has its default until it is set, and what was set until it is set
+/// again.
+pub struct Beside<T> {
+    places: Vec<T>,
+}
+
+impl<T: Default> Beside<T> {
+    /// Nothing set yet. Allocates nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { places: Vec::new() }
+    }
+
+    /// Sets the value beside `id`, and gives back what was there. O(1) amortised, but for places that are missing up to
+    /// there.
+    pub fn set(&mut self, id: SlotId, value: T) -> T {
+        while self.places.len() <= id.index() {
+            grow(&mut self.places);
+            self.places.push(T::default());
+        }
+        std::mem::replace(&mut self[id], value)
+    }
+
+    /// Takes the value out, and leaves a default.
+    pub fn take(&mut self, id: SlotId) -> T {
+        std::mem::take(&mut self[id])
+    }
+}
+
+impl<T: Default> Default for Beside<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The value beside `id`.
+///
+/// Panics if nothing was ever set there or beyond it: for ids of which the caller's own structures guarantee that.
+impl<T> Index<SlotId> for Beside<T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, id: SlotId) -> &T {
+        &self.places[id.index()]
+    }
+}
+
+/// As [`Index`].
+impl<T> IndexMut<SlotId> for Beside<T> {
+    #[inline]
+    fn index_mut(&mut self, id: SlotId) -> &mut T {
+        &mut self.places[id.index()]
+    }
+}
+
+impl<T> fmt::Debug for Beside<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beside")
+            .field("places", &self.places.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T> Default for Slots<T> {
@@ -184,7 +292,7 @@ impl<T> fmt::Debug for Slots<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slots")
             .field("len", &self.len)
-            .field("places", &self.places.len())
+            .field("places", &self.places())
             .finish_non_exhaustive()
     }
 }

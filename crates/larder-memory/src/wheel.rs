@@ -35,19 +35,19 @@ pub struct TimerId(SlotId);
 /// A timer whose deadline has passed. It is in the wheel no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Due {
+pub struct Due<E = SlotId> {
     /// The id that it had.
     pub timer: TimerId,
     /// The entry that it was scheduled for.
-    pub entry: SlotId,
+    pub entry: E,
     /// The deadline that it had.
     pub deadline: Moment,
 }
 
-/// Timers of entries, in the order of their deadlines.
-pub struct Wheel {
+/// Timers of entries, in the order of their deadlines. `E` names an entry.
+pub struct Wheel<E = SlotId> {
     tick_nanos: u64,
-    timers: Slots<Timer>,
+    timers: Slots<Timer<E>>,
     /// Everything before this tick has been given out or has gone down.
     now: u64,
     /// A bit for each bucket that has timers, a word a level.
@@ -59,14 +59,14 @@ pub struct Wheel {
     falling: Option<usize>,
 }
 
-struct Timer {
-    entry: SlotId,
+struct Timer<E> {
+    entry: E,
     deadline: Moment,
     links: Links,
     bucket: u16,
 }
 
-impl Wheel {
+impl<E: Copy> Wheel<E> {
     /// A wheel that tells deadlines apart by `tick`, at least [`WHEEL_TICK_MIN`]. Allocates nothing until something is
     /// scheduled.
     #[must_use]
@@ -104,7 +104,7 @@ impl Wheel {
     ///
     /// # Panics
     /// If there are [`SLOTS_MAX`](crate::limits::SLOTS_MAX) timers, more than a shard has entries.
-    pub fn schedule(&mut self, entry: SlotId, deadline: Moment) -> TimerId {
+    pub fn schedule(&mut self, entry: E, deadline: Moment) -> TimerId {
         let timer = Timer {
             entry,
             deadline,
@@ -140,13 +140,13 @@ impl Wheel {
     }
 
     /// The next timer whose deadline has passed, if there is one. O(1) amortised.
-    pub fn pop_due(&mut self, now: Moment) -> Option<Due> {
+    pub fn pop_due(&mut self, now: Moment) -> Option<Due<E>> {
         self.pop_due_within(now, &mut usize::MAX.clone())
     }
 
     /// The same in at most `steps` steps, from which it takes those that it needed: one for each timer that is given out or
     /// goes down. `None` with steps left means that nothing is due.
-    pub fn pop_due_within(&mut self, now: Moment, steps: &mut usize) -> Option<Due> {
+    pub fn pop_due_within(&mut self, now: Moment, steps: &mut usize) -> Option<Due<E>> {
         let now_tick = now.as_nanos() / self.tick_nanos;
         while *steps > 0 {
             if let Some(id) = self.falling.and_then(|bucket| self.bucket(bucket).oldest()) {
@@ -251,7 +251,7 @@ fn index_of(tick: u64, level: u32) -> usize {
     usize::try_from(digit).unwrap_or(0)
 }
 
-impl fmt::Debug for Wheel {
+impl<E: Copy> fmt::Debug for Wheel<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wheel")
             .field("len", &self.len())
@@ -260,7 +260,7 @@ impl fmt::Debug for Wheel {
     }
 }
 
-impl Linked for Timer {
+impl<E> Linked for Timer<E> {
     fn links(&self) -> &Links {
         &self.links
     }

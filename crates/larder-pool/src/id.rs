@@ -51,6 +51,14 @@ use crate::{MaybeSend, MaybeSync};
 pub trait EntityId: ToKey + Hash + Eq + Ord + Clone + MaybeSend + MaybeSync + 'static {
     /// The id that renders to `key`; `None` if there is none. O(bytes).
     fn from_key(key: &Key) -> Option<Self>;
+
+    /// At least as many bytes as the key has: asked of each value that is stored, so cheaper than the rendering where
+    /// that can be. The rendering itself is asked only if this is more than a key may have.
+    fn key_bytes(&self) -> usize {
+        let mut bytes = Vec::new();
+        self.append_to(&mut bytes);
+        bytes.len()
+    }
 }
 
 /// The text of a key, if it is text.
@@ -68,9 +76,17 @@ macro_rules! integers {
                 let shortest = !text.starts_with('+') && text != "-0" && (digits == "0" || !digits.starts_with('0'));
                 if shortest { text.parse().ok() } else { None }
             }
+
+            #[inline]
+            fn key_bytes(&self) -> usize {
+                INTEGER_BYTES_MAX
+            }
         }
     )*};
 }
+
+/// Digits and sign of the longest integer.
+const INTEGER_BYTES_MAX: usize = 40;
 
 integers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
@@ -82,11 +98,19 @@ impl EntityId for bool {
             _ => None,
         }
     }
+
+    fn key_bytes(&self) -> usize {
+        "false".len()
+    }
 }
 
 impl EntityId for char {
     fn from_key(key: &Key) -> Option<Self> {
         text(key)?.parse().ok()
+    }
+
+    fn key_bytes(&self) -> usize {
+        self.len_utf8()
     }
 }
 
@@ -94,11 +118,19 @@ impl EntityId for String {
     fn from_key(key: &Key) -> Option<Self> {
         text(key).map(Self::from)
     }
+
+    fn key_bytes(&self) -> usize {
+        self.len()
+    }
 }
 
 impl EntityId for Box<str> {
     fn from_key(key: &Key) -> Option<Self> {
         text(key).map(Self::from)
+    }
+
+    fn key_bytes(&self) -> usize {
+        self.len()
     }
 }
 
@@ -106,11 +138,19 @@ impl EntityId for Arc<str> {
     fn from_key(key: &Key) -> Option<Self> {
         text(key).map(Self::from)
     }
+
+    fn key_bytes(&self) -> usize {
+        self.len()
+    }
 }
 
 impl<const N: usize> EntityId for [u8; N] {
     fn from_key(key: &Key) -> Option<Self> {
         key.as_bytes().try_into().ok()
+    }
+
+    fn key_bytes(&self) -> usize {
+        N
     }
 }
 
@@ -122,6 +162,10 @@ impl EntityId for uuid::Uuid {
         let mut buffer = Self::encode_buffer();
         let rendered = id.hyphenated().encode_lower(&mut buffer);
         (rendered.as_bytes() == key.as_bytes()).then_some(id)
+    }
+
+    fn key_bytes(&self) -> usize {
+        uuid::fmt::Hyphenated::LENGTH
     }
 }
 
@@ -167,15 +211,21 @@ fn unescaped(mut part: &[u8]) -> Option<Vec<u8>> {
 }
 
 macro_rules! tuples {
-    ($(($($Part:ident)*))*) => {$(
+    ($(($($Part:ident $part:ident),*))*) => {$(
         impl<$($Part: EntityId),*> EntityId for ($($Part,)*) {
             fn from_key(key: &Key) -> Option<Self> {
                 let mut parts = Parts::of(key);
                 let id = ($(parts.next::<$Part>()?,)*);
                 parts.at_end().then_some(id)
             }
+
+            fn key_bytes(&self) -> usize {
+                // Each byte of a part may be escaped by three; a slash before each part but the first.
+                let ($($part,)*) = self;
+                0 $(+ 3 * $part.key_bytes() + 1)*
+            }
         }
     )*};
 }
 
-tuples! { (A) (A B) (A B C) (A B C D) }
+tuples! { (A a) (A a, B b) (A a, B b, C c) (A a, B b, C c, D d) }

@@ -37,6 +37,33 @@ mod maybe;
 mod tags;
 mod watermark;
 
+mod batch;
+mod builder;
+mod config;
+mod error;
+mod insert;
+mod options;
+mod origin;
+mod pool;
+mod reason;
+
+mod events;
+mod explain;
+mod listener;
+mod metrics;
+mod stats;
+
+pub mod limits;
+
+mod arrive;
+mod background;
+mod link;
+mod panics;
+mod record;
+mod runtime;
+mod shared;
+mod store;
+
 pub use entity::Entity;
 pub use field::Field;
 pub use fingerprint::Fingerprint;
@@ -45,7 +72,29 @@ pub use maybe::{MaybeSend, MaybeSync};
 pub use tags::{TAGS_MAX, TagSet, TagValue, TagsError};
 pub use watermark::{Watermark, Watermarked};
 
+pub use batch::{Batch, BatchStats};
+pub use builder::PoolBuilder;
+pub use config::{Capacity, PoolConfig, Reclaim, WhenUnsure};
+pub use error::{BatchError, BatchErrorKind, BuildError, InsertError, UpdateError};
+pub use options::{InsertOptions, OnConflict};
+pub use origin::Origin;
+pub use pool::{Pool, WeakPool};
+pub use reason::Reason;
+
+pub use events::{Event, Events, RecvError, TryRecvError};
+pub use explain::{EntryState, Explanation, ResidentEntry};
+pub use listener::{Changed, Listener};
+pub use metrics::{FetchOutcome, FillRejection, LoadOutcome, MissCause, PoolMetrics, Tier};
+pub use stats::{Misses, PoolStats, Removals, SweepReport};
+
 pub use larder_derive::{Entity, EntityId};
+#[cfg(feature = "tokio")]
+pub use runtime::TokioRuntime;
+
+pub use larder_memory::Eviction;
 
 // The words of core that stand in these interfaces.
-pub use larder_core::{IntoName, Key, Position, Tag, TargetError, ToKey};
+pub use larder_core::{
+    AsOf, Explained, Fence, IntoName, Invalidation, Key, Namespace, Pin, Position, Runtime, Stamp, Tag,
+    Target, TargetError, ToKey,
+};

@@ -40,10 +40,11 @@ pub use larder_core::{
 #[cfg(unix)]
 pub use larder_core::FileStorage;
 pub use larder_core::{
-    Batch, BoxFuture, Clock, CursorHome, DamageReason, Decoded, Delivered, DirectoryEntry, Entropy,
-    EntryKind, FRAME_HEADER_BYTES, FileHeader, FileHeaderError, FrameError, FrameFormat, FrameHeader,
-    FrameReader, Head, Moment, SaveError, Scanned, Settled, Settler, Sink, SinkError, Source, SourceError,
-    Storage, StorageError, StorageFile, StorageLock, StorageOperation, StoreId,
+    Batch, BlockingWork, BoxFuture, Clock, CursorHome, DamageReason, Decoded, Delivered, DirectoryEntry,
+    Entropy, EntryKind, FRAME_HEADER_BYTES, FileHeader, FileHeaderError, FrameError, FrameFormat,
+    FrameHeader, FrameReader, Head, Moment, Runtime, SaveError, Scanned, Settled, Settler, Sink, SinkError,
+    Source, SourceError, Storage, StorageError, StorageFile, StorageLock, StorageOperation, StoreId,
+    TaskFuture,
 };
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 pub use larder_core::{SystemClock, SystemEntropy};
@@ -52,8 +53,8 @@ pub use larder_core::{SystemClock, SystemEntropy};
 pub use larder_core::{
     Applied, Cause, Certainty, CommitSeen, DropHook, Explained, Explanation, Fence, FenceBuilder, FenceError,
     FenceStats, Fenced, Invalidated, InvalidationsByKind, Journal, Journaled, Lane, LaneState, Last,
-    Optional, OwnCommit, Pin, PinError, Raised, Registration, Round, Run, Stamp, StampRuns, TooOld,
-    WhenApplied,
+    NameClaim, Optional, OwnCommit, Pin, PinError, Raised, Registration, Round, Run, Stamp, StampRuns,
+    TooOld, WhenApplied,
 };
 
 #[cfg(feature = "pool")]

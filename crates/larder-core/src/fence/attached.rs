@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::journal::{Journal, Raised};
+use crate::position::{Position, SourceId};
 use crate::sync::Arc;
 use crate::target::Target;
 
@@ -15,8 +16,9 @@ use crate::target::Target;
 /// then a fill either sees its pin dead, or is there to be removed.
 pub trait DropHook: Send + Sync {
     /// Everything resident that depends on `target` must be unreadable when this returns. A parent target
-    /// (a collection, a namespace, everything) covers all its children.
-    fn invalidated(&self, target: &Target);
+    /// (a collection, a namespace, everything) covers all its children. `commit` is the one that said so, if a
+    /// source delivered it.
+    fn invalidated(&self, target: &Target, commit: Option<(SourceId, Position)>);
 }
 
 /// The journals and hooks of a fence at one moment. Each shard has a copy of its own.
@@ -34,17 +36,23 @@ impl Attached {
         self.journals.is_empty() && self.hooks.is_empty()
     }
 
-    /// Tells everyone of an invalidation. Called with no lock held.
+    /// Tells everyone of an invalidation but the hook with the number `except`. Called with no lock held.
     ///
     /// A panic in one keeps none of the others from hearing; the first goes on to the caller afterwards,
     /// since what its hook should have removed may still be there.
-    pub(super) fn tell(&self, target: &Target, raised: Raised) {
+    pub(super) fn tell(&self, target: &Target, raised: Raised, except: Option<u64>) {
         let mut panics = Panics::default();
         for (_, journal) in &self.journals {
             panics.put_off(|| journal.raised(&[raised]));
         }
-        for (_, hook) in &self.hooks {
-            panics.put_off(|| hook.invalidated(target));
+        let commit = match raised {
+            Raised::Target { commit, .. } => commit,
+            Raised::Skipped { .. } => None,
+        };
+        for (number, hook) in &self.hooks {
+            if Some(*number) != except {
+                panics.put_off(|| hook.invalidated(target, commit));
+            }
         }
         panics.go_on();
     }

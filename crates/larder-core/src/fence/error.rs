@@ -1,5 +1,6 @@
 //! What the fence refuses, by name.
 
+use crate::name::EntityName;
 use crate::position::SourceId;
 
 /// Why a fence could not be built, or a lane or sink not be added.
@@ -36,6 +37,12 @@ pub enum FenceError {
     TooManyDropHooks {
         /// How many.
         max: usize,
+    },
+    /// Values of another type are known to this fence under that name.
+    #[error("`{name}` is the name of another type on this fence")]
+    DuplicateName {
+        /// The name.
+        name: EntityName,
     },
     /// The fence has as many sinks as it can.
     #[error("a fence has at most {max} sinks")]

@@ -42,6 +42,7 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
+use std::any::TypeId;
 use std::fmt;
 
 pub use attached::DropHook;
@@ -63,6 +64,7 @@ use self::shared::Shared;
 use crate::as_of::AsOf;
 use crate::cursor::Cursor;
 use crate::limits::{DROP_HOOKS_MAX, SINKS_MAX};
+use crate::name::EntityName;
 use crate::position::SourceId;
 use crate::source::Sink;
 use crate::sync::Arc;
@@ -95,6 +97,14 @@ pub struct Fence {
 pub struct Registration {
     fence: Fence,
     number: u64,
+}
+
+/// Keeps a name for one type. Dropping it gives the name back.
+#[must_use = "dropping it gives the name back"]
+#[derive(Debug)]
+pub struct NameClaim {
+    fence: Fence,
+    name: EntityName,
 }
 
 impl Fence {
@@ -135,6 +145,11 @@ impl Fence {
         Pin::take_since(&self.shared, started, targets)
     }
 
+    /// Whether a pin is of this fence. Of another it judges nothing here.
+    pub fn owns(&self, pin: &Pin) -> bool {
+        Arc::ptr_eq(pin.shared(), &self.shared)
+    }
+
     /// Which run of the fence this is: for a filler that brings it back to [`Fence::resume`].
     pub fn run(&self) -> Run {
         self.shared.run
@@ -146,7 +161,7 @@ impl Fence {
     /// removed what they must. O(1) and no allocation, however much depends on the target; plus whatever
     /// journals and hooks do. Cannot fail.
     pub fn invalidate(&self, target: &Target, cause: Cause) -> Stamp {
-        self.shared.invalidate(target, cause)
+        self.shared.invalidate(target, cause, None)
     }
 
     /// [`Fence::invalidate`] for several targets of one cause. Returns the last stamp, or the clock as it is if
@@ -156,7 +171,7 @@ impl Fence {
         let mut last = None;
         let mut panics = Panics::default();
         for target in targets {
-            last = panics.put_off(|| self.shared.invalidate(target, cause.clone()));
+            last = panics.put_off(|| self.shared.invalidate(target, cause.clone(), None));
         }
         panics.go_on();
         last.unwrap_or_else(|| self.shared.now())
@@ -166,7 +181,23 @@ impl Fence {
     /// told exactly. Counted.
     pub fn widen(&self, target: &Target, cause: Cause) -> Stamp {
         self.shared.refusals.widened.add();
-        self.shared.invalidate(target, cause)
+        self.shared.invalidate(target, cause, None)
+    }
+
+    /// Ends the pins that hold a private target at this moment, or hold nothing but a child of it.
+    ///
+    /// Leaves no trace: no ring, journal or hook hears of it, so that a part may call it at each of its writes. A pin
+    /// that is extended by the target, resumed or restored later does not notice, which is why only a part's private
+    /// targets are ended so, by the part that pins them. O(1): one shard lock.
+    ///
+    /// # Panics
+    /// If the target is not private: whoever depends on it might miss the invalidation.
+    pub fn end_pins(&self, target: &Target) {
+        assert!(
+            target.is_private(),
+            "only a private target is ended without a trace"
+        );
+        self.shared.end_pins(target.hash());
     }
 
     /// The last stamp given out. What is filled after reading this is not older than it.
@@ -220,6 +251,24 @@ impl Fence {
         Ok(Registration {
             fence: self.clone(),
             number,
+        })
+    }
+
+    /// Says that `name` stands for values of the type `of` on this fence, for as long as the claim lives. Several parts
+    /// may say so of one type.
+    ///
+    /// Two types of one name would be invalidated for each other, and what one of them stores elsewhere under that name
+    /// would be read as the other.
+    ///
+    /// # Errors
+    /// [`FenceError::DuplicateName`] while the name stands for another type.
+    pub fn claim_name(&self, name: &EntityName, of: TypeId) -> Result<NameClaim, FenceError> {
+        if !self.shared.claim_name(name, of) {
+            return Err(FenceError::DuplicateName { name: name.clone() });
+        }
+        Ok(NameClaim {
+            fence: self.clone(),
+            name: name.clone(),
         })
     }
 
@@ -303,9 +352,25 @@ impl Fence {
     }
 }
 
+impl Registration {
+    /// [`Fence::invalidate`], except that the drop hook of this registration is not called: the part removes what is
+    /// its own, for reasons of its own, before it goes on.
+    ///
+    /// A panic of another hook or of a journal goes on to the caller; what the part owes it owes all the same.
+    pub fn invalidate(&self, target: &Target, cause: Cause) -> Stamp {
+        self.fence.shared.invalidate(target, cause, Some(self.number))
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
         self.fence.detach(self.number);
+    }
+}
+
+impl Drop for NameClaim {
+    fn drop(&mut self) {
+        self.fence.shared.give_back_name(&self.name);
     }
 }
 

@@ -64,7 +64,12 @@ impl Pin {
     /// that gets `false` also sees whatever the invalidation was about.
     #[inline]
     pub fn is_fresh(&self) -> bool {
-        let limit = self.hold.limit();
+        self.every_last_below(self.hold.limit())
+    }
+
+    /// Whether no cell was raised to `limit` or above.
+    #[inline]
+    fn every_last_below(&self, limit: u64) -> bool {
         let mut asked: Option<&Cell> = None;
         for leaf in self.hold.cells() {
             if leaf.last() >= limit {
@@ -79,6 +84,41 @@ impl Pin {
             asked = above;
         }
         true
+    }
+
+    /// Whether nothing that this pin depends on was invalidated after `stamp`, which is not before the pin was taken:
+    /// for a part that holds one pin on what all its entries depend on, and with each entry only the stamp at which its
+    /// load began. As cheap as [`Pin::is_fresh`].
+    ///
+    /// A stamp from before this pin was taken is not believed.
+    #[inline]
+    pub fn unchanged_since(&self, stamp: Stamp) -> bool {
+        let limit = stamp.get() + 1;
+        let believed = self.hold.limit() != 0 && limit >= self.hold.limit();
+        believed && self.every_last_below(limit)
+    }
+
+    /// A pin on the same targets as of the same stamp, without those of `targets`; `None` if none are left.
+    ///
+    /// For a part that removes an entry when its own target is invalidated and keeps a pin for the rest only. The
+    /// parents of what is left stay; those of what is taken out go with it.
+    #[must_use]
+    pub fn without(&self, targets: &[Target]) -> Option<Pin> {
+        let hashes: Vec<TargetHash> = targets.iter().map(Target::hash).collect();
+        let rest = self.hold.cells().iter();
+        let rest: ThinVec<CellRef> = rest
+            .filter(|cell| !hashes.contains(&cell.hash()))
+            .cloned()
+            .collect();
+        let mut hold = match &*rest {
+            [] => return None,
+            [one] => Hold::one(one.clone(), self.hold.limit()),
+            _ => Hold::several(rest, self.hold.limit()),
+        };
+        if self.hold.is_from_copy() {
+            hold.set_from_copy();
+        }
+        Some(Pin { hold })
     }
 
     /// [`Pin::is_fresh`] for a fill that is about to be published: a refusal is counted.
@@ -255,7 +295,7 @@ impl Pin {
         self.hashes().all(&mut holds)
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         self.hold
             .cells()
             .first()

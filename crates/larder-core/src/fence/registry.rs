@@ -1,14 +1,18 @@
-//! Who is registered with a fence: journals, drop hooks and sinks.
+//! Who is registered with a fence: journals, drop hooks and sinks, and the types behind the names of entities.
 //!
 //! Journals and hooks are called on the way out of every invalidation, so each shard keeps a copy of their list
 //! and reads it under the lock that it holds anyway. A copy is set under that lock: whoever is registered hears
 //! of every invalidation that the shard sees afterwards, and finds the earlier ones in the ring.
+
+use std::any::TypeId;
+use std::collections::HashMap;
 
 use super::attached::{Attached, AttachedToShard, DropHook};
 use super::journal::{Journal, Raised};
 use super::shared::Shared;
 use super::stamp::Stamp;
 use crate::limits::{DROP_HOOKS_MAX, SINKS_MAX};
+use crate::name::EntityName;
 use crate::source::Sink;
 use crate::sync::Arc;
 use crate::target::TargetHash;
@@ -18,6 +22,8 @@ use crate::target::TargetHash;
 pub(super) struct Registered {
     pub(super) list: Attached,
     pub(super) sinks: Vec<(u64, Arc<dyn Sink>)>,
+    /// The type behind each name of an entity that is in use, and how often it is.
+    names: HashMap<EntityName, (TypeId, usize)>,
     next: u64,
 }
 
@@ -100,6 +106,28 @@ impl Shared {
         let number = registered.number();
         registered.sinks.push((number, sink));
         Some(number)
+    }
+
+    /// Whether `name` stands for no other type than `of`; if so, it does until it is given back.
+    pub(super) fn claim_name(&self, name: &EntityName, of: TypeId) -> bool {
+        let mut registered = self.attached.lock();
+        let (known, times) = registered.names.entry(name.clone()).or_insert((of, 0));
+        let free = *known == of;
+        if free {
+            *times += 1;
+        }
+        free
+    }
+
+    /// Gives a claimed name back.
+    pub(super) fn give_back_name(&self, name: &EntityName) {
+        let mut registered = self.attached.lock();
+        if let Some((_, times)) = registered.names.get_mut(name) {
+            *times -= 1;
+            if *times == 0 {
+                registered.names.remove(name);
+            }
+        }
     }
 
     /// Takes a registration off every list.

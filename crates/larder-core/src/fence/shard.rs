@@ -97,6 +97,14 @@ impl Shard {
         cell
     }
 
+    /// The cell of `hash`, if somebody holds it.
+    pub(super) fn find(&self, hash: TargetHash) -> Option<&Cell> {
+        let found = self
+            .cells
+            .find(self.spread.of(hash), |cell| cell.cell().hash() == hash);
+        found.map(CellInTable::cell)
+    }
+
     /// Takes the caller's cell out of the table if the caller is its last holder, for the caller to free.
     pub(super) fn forget_if_last(&mut self, cell: &CellRef) -> Option<CellInTable> {
         if !cell.is_last_holder() {
@@ -133,11 +141,8 @@ impl Shard {
         reason: Reason,
     ) -> Raised {
         let spread = self.spread;
-        if let Some(cell) = self
-            .cells
-            .find(spread.of(hash), |cell| cell.cell().hash() == hash)
-        {
-            cell.cell().raise(stamp.get());
+        if let Some(cell) = self.find(hash) {
+            cell.raise(stamp.get());
         }
         self.counts.add(kind, commit);
         let left = self

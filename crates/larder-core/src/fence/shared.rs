@@ -127,8 +127,9 @@ impl Shared {
         self.shard(cell.hash()).forget_if_last(cell)
     }
 
-    /// Raises one target and tells everyone who must hear of it before the caller goes on.
-    pub(super) fn invalidate(&self, target: &Target, cause: Cause) -> Stamp {
+    /// Raises one target and tells everyone who must hear of it before the caller goes on, but for the hook with the
+    /// number `except`.
+    pub(super) fn invalidate(&self, target: &Target, cause: Cause, except: Option<u64>) -> Stamp {
         let (hash, kind) = (target.hash(), Kind::of(target));
         let commit = cause.commit_of(self.run);
         // Not the coarse time, which may lag: loads from copies are held back by this one for as long as they said.
@@ -140,9 +141,19 @@ impl Shared {
         drop(raised.left);
         if let Some(attached) = raised.attached {
             let commit = commit.and_then(|commit| Some((self.lanes.source(commit.lane)?, commit.position)));
-            attached.0.tell(target, Raised::Target { hash, stamp, commit });
+            attached
+                .0
+                .tell(target, Raised::Target { hash, stamp, commit }, except);
         }
         stamp
+    }
+
+    /// Raises the cell of `hash` if somebody holds it, and leaves no other trace.
+    pub(super) fn end_pins(&self, hash: TargetHash) {
+        let shard = self.shard(hash);
+        if let Some(cell) = shard.find(hash) {
+            cell.raise(self.next_stamp().get());
+        }
     }
 
     /// Whether `cell`, or a parent of it that is not among `held`, was invalidated after `started` as far as

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use larder_core::sync::Mutex;
-use larder_core::{DropHook, Fence, Target};
+use larder_core::{DropHook, Fence, Position, SourceId, Target};
 use shuttle::thread;
 
 use crate::explore::explore;
@@ -17,7 +17,7 @@ struct Pool {
 }
 
 impl DropHook for Pool {
-    fn invalidated(&self, target: &Target) {
+    fn invalidated(&self, target: &Target, _commit: Option<(SourceId, Position)>) {
         if *target == user(1) || user(1).parent().as_ref() == Some(target) || *target == Target::Everything {
             *self.resident.lock() = None;
         }

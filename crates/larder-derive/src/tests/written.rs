@@ -105,8 +105,8 @@ fn what_is_written_names_public_items_of_the_pool_alone() {
     );
     let public = include_str!("../../../larder-pool/src/lib.rs");
     let exported: BTreeSet<&str> = public
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub use ")?.split_once("::"))
+        .split(';')
+        .filter_map(|item| item.split_once("\npub use ")?.1.split_once("::"))
         .flat_map(|(_, names)| names.split(|c: char| !(c.is_alphanumeric() || c == '_')))
         .collect();
     for item in named.iter().chain(&["Key", "ToKey"]) {

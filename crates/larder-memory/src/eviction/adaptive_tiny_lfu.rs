@@ -11,15 +11,19 @@
 //! few places with each insert, so that the order of the lists is at most one round late.
 
 use super::border::Border;
-use super::node::{Node, Part, Resident};
+use super::node::{Part, Residents, Uses};
 use super::queue::Queue;
 use super::sketch::{COUNT_MAX, Sketch};
 use super::{Policy, sealed};
 use crate::limits::EVICTION_STEPS_MAX;
-use crate::slots::{SlotId, Slots};
+use crate::slots::SlotId;
 
 /// The most uses that an entry counts until they are settled: more than the sketch would forget.
-const USES_MAX: u32 = COUNT_MAX;
+const USES_MAX: u8 = 15;
+const _: () = assert!(
+    USES_MAX as u32 == COUNT_MAX,
+    "an entry counts as far as the sketch does"
+);
 /// Places that the hand passes with each insert.
 const HAND_STEPS: usize = 4;
 /// Entries that the border passes at most with each insert; the hand's renewals may push as many over it.
@@ -66,87 +70,89 @@ impl AdaptiveTinyLfu {
     }
 
     /// Counts the uses of an entry and renews it; false if there are none.
-    fn settle<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) -> bool {
-        let node = slots[id].node_mut();
-        let (uses, hash, part) = (node.uses(), node.hash(), node.part());
+    fn settle<R: Residents>(&mut self, entries: &mut R, id: SlotId) -> bool {
+        let uses = entries.uses(id).get();
         if uses == 0 {
             return false;
         }
-        node.set_uses(0);
-        self.sketch.add(hash, uses);
+        entries.uses(id).set(0);
+        self.sketch.add(entries.hash(id), u32::from(uses));
+        let part = entries.node(id).part();
         if part == Part::Main {
-            self.shift(slots, id, Part::Protected);
-            self.shorten_protected(slots);
+            self.shift(entries, id, Part::Protected);
+            self.shorten_protected(entries);
         } else {
-            self.queue(part).renew(slots, id);
+            self.queue(part).renew(entries, id);
         }
         true
     }
 
     /// Moves an entry to the new end of another queue.
-    fn shift<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId, to: Part) {
-        let from = slots[id].node().part();
-        self.queue(from).remove(slots, id);
-        self.queue(to).push(slots, id);
+    fn shift<R: Residents>(&mut self, entries: &mut R, id: SlotId, to: Part) {
+        let from = entries.node(id).part();
+        self.queue(from).remove(entries, id);
+        self.queue(to).push(entries, id);
     }
 
     /// After an entry was protected, another may have to go back on probation.
-    fn shorten_protected<E: Resident>(&mut self, slots: &mut Slots<E>) {
+    fn shorten_protected<R: Residents>(&mut self, entries: &mut R) {
         let main = self.probation.weight() + self.protected.weight();
         let most = main / PROTECTED_PART.1 * PROTECTED_PART.0;
         for _ in 0..BORDER_STEPS {
             let Some(oldest) = self.protected.oldest().filter(|_| self.protected.weight() > most) else {
                 return;
             };
-            if slots[oldest].node().uses() > 0 {
+            if entries.uses(oldest).get() > 0 {
                 // It is settled when it comes up; for now it is only not the one to go.
-                self.protected.renew(slots, oldest);
+                self.protected.renew(entries, oldest);
             } else {
-                self.shift(slots, oldest, Part::Main);
+                self.shift(entries, oldest, Part::Main);
             }
         }
     }
 
     /// Brings the window nearer to what it should be.
-    fn shorten_window<E: Resident>(&mut self, slots: &mut Slots<E>) {
+    fn shorten_window<R: Residents>(&mut self, entries: &mut R) {
         let most = self.window_max();
         for _ in 0..BORDER_STEPS {
             let Some(oldest) = self.window.oldest().filter(|_| self.window.weight() > most) else {
                 return;
             };
-            if self.window.len() > 1 && !self.settle(slots, oldest) {
-                self.shift(slots, oldest, Part::Main);
+            if self.window.len() > 1 && !self.settle(entries, oldest) {
+                self.shift(entries, oldest, Part::Main);
             }
         }
     }
 
     /// Settles a few entries more, round and round.
-    fn turn_hand<E: Resident>(&mut self, slots: &mut Slots<E>) {
-        for _ in 0..HAND_STEPS.min(slots.places()) {
-            if let Some(id) = slots.at(self.hand)
-                && slots[id].node().part() != Part::Out
+    fn turn_hand<R: Residents>(&mut self, entries: &mut R) {
+        for _ in 0..HAND_STEPS.min(entries.places()) {
+            // Most have no uses, and then nothing else of them is looked at.
+            if let Some(id) = entries.at(self.hand)
+                && entries.uses(id).get() > 0
+                && entries.node(id).part() != Part::Out
             {
-                self.settle(slots, id);
+                self.settle(entries, id);
             }
             self.hand += 1;
-            if self.hand >= slots.places() {
+            if self.hand >= entries.places() {
                 self.hand = 0;
             }
         }
     }
 
     /// How often an entry was used, with what is not settled yet.
-    fn frequency(&self, node: &Node) -> u32 {
+    fn frequency(&self, entries: &impl Residents, id: SlotId) -> u32 {
         self.sketch
-            .estimate(node.hash())
-            .saturating_add(node.uses())
+            .estimate(entries.hash(id))
+            .saturating_add(u32::from(entries.uses(id).get()))
             .min(COUNT_MAX)
     }
 
     /// The entry of the main space that would leave next. Passes over what is used, and over `keep`.
-    fn main_victim<E: Resident>(
+    fn main_victim<R: Residents>(
         &mut self,
-        slots: &mut Slots<E>,
+        entries: &mut R,
         keep: Option<SlotId>,
         steps: &mut usize,
     ) -> Option<SlotId> {
@@ -166,8 +172,8 @@ impl AdaptiveTinyLfu {
                     // Only while it is alone on probation: beside it there are protected ones.
                     return self.protected.oldest();
                 }
-                self.queue(part).renew(slots, oldest);
-            } else if *steps >= EVICTION_STEPS_MAX || !self.settle(slots, oldest) {
+                self.queue(part).renew(entries, oldest);
+            } else if *steps >= EVICTION_STEPS_MAX || !self.settle(entries, oldest) {
                 return Some(oldest);
             }
             *steps += 1;
@@ -175,9 +181,9 @@ impl AdaptiveTinyLfu {
     }
 
     /// The entry of the window that would leave next, likewise.
-    fn window_victim<E: Resident>(
+    fn window_victim<R: Residents>(
         &mut self,
-        slots: &mut Slots<E>,
+        entries: &mut R,
         keep: Option<SlotId>,
         steps: &mut usize,
     ) -> Option<SlotId> {
@@ -187,8 +193,8 @@ impl AdaptiveTinyLfu {
                 if self.window.len() == 1 {
                     return None;
                 }
-                self.window.renew(slots, oldest);
-            } else if *steps >= EVICTION_STEPS_MAX || !self.settle(slots, oldest) {
+                self.window.renew(entries, oldest);
+            } else if *steps >= EVICTION_STEPS_MAX || !self.settle(entries, oldest) {
                 return Some(oldest);
             }
             *steps += 1;
@@ -196,9 +202,9 @@ impl AdaptiveTinyLfu {
     }
 
     /// Which of the two leaves; the other is in the main space afterwards.
-    fn compete<E: Resident>(&mut self, slots: &mut Slots<E>, candidate: SlotId, resident: SlotId) -> SlotId {
-        if self.frequency(slots[candidate].node()) > self.frequency(slots[resident].node()) {
-            self.shift(slots, candidate, Part::Main);
+    fn compete<R: Residents>(&mut self, entries: &mut R, candidate: SlotId, resident: SlotId) -> SlotId {
+        if self.frequency(entries, candidate) > self.frequency(entries, resident) {
+            self.shift(entries, candidate, Part::Main);
             resident
         } else {
             candidate
@@ -212,57 +218,75 @@ impl Policy for AdaptiveTinyLfu {
     const SHARED_HITS: bool = true;
 
     #[inline]
-    fn hit(&self, node: &Node) {
-        node.note_use(USES_MAX);
+    fn hit(&self, uses: &Uses) {
+        uses.note(USES_MAX);
     }
 
-    fn hit_exclusive<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        self.hit(slots[id].node());
+    fn hit_exclusive<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        self.hit(entries.uses(id));
     }
 
-    fn insert<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        slots[id].node_mut().set_uses(0);
-        self.window.push(slots, id);
-        let hash = slots[id].node().hash();
+    fn insert<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        entries.uses(id).set(0);
+        self.window.push(entries, id);
+        let hash = entries.hash(id);
         self.sketch.fit(self.len());
         self.sketch.add(hash, 1);
         self.border.arrived(hash, self.len());
-        self.turn_hand(slots);
-        self.shorten_window(slots);
+        self.turn_hand(entries);
+        self.shorten_window(entries);
     }
 
-    fn overwrite<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId, weight: u64) {
-        let part = slots[id].node().part();
-        self.queue(part).reweigh(slots, id, weight);
-        self.hit(slots[id].node());
+    fn overwrite<R: Residents>(&mut self, entries: &mut R, id: SlotId, weight: u64) {
+        let part = entries.node(id).part();
+        self.queue(part).reweigh(entries, id, weight);
+        self.hit(entries.uses(id));
     }
 
-    fn remove<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        let part = slots[id].node().part();
-        self.queue(part).remove(slots, id);
+    fn succeed<R: Residents>(&mut self, entries: &mut R, old: SlotId, new: SlotId) {
+        let part = entries.node(old).part();
+        self.queue(part).replace(entries, old, new);
+        self.hit(entries.uses(new));
     }
 
-    fn evict<E: Resident>(&mut self, slots: &mut Slots<E>, keep: Option<SlotId>) -> Option<SlotId> {
+    fn remove<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        let part = entries.node(id).part();
+        self.queue(part).remove(entries, id);
+    }
+
+    fn evict<R: Residents>(&mut self, entries: &mut R, keep: Option<SlotId>) -> Option<SlotId> {
         let mut steps = 0;
-        let resident = self.main_victim(slots, keep, &mut steps);
+        let resident = self.main_victim(entries, keep, &mut steps);
         let window_is_full = self.window.weight() >= self.window_max().max(1);
         let candidate = if window_is_full || resident.is_none() {
-            self.window_victim(slots, keep, &mut steps)
+            self.window_victim(entries, keep, &mut steps)
         } else {
             None
         };
         let victim = match (candidate, resident) {
-            (Some(candidate), Some(resident)) => self.compete(slots, candidate, resident),
+            (Some(candidate), Some(resident)) => self.compete(entries, candidate, resident),
             (one, other) => one.or(other)?,
         };
-        let (entries, node) = (self.len(), slots[victim].node());
-        if node.part() == Part::Entrance {
-            self.border.left_window(node.hash(), entries);
+        let (count, hash) = (self.len(), entries.hash(victim));
+        if entries.node(victim).part() == Part::Entrance {
+            self.border.left_window(hash, count);
         } else {
-            self.border.left_main(node.hash(), entries);
+            self.border.left_main(hash, count);
         }
-        self.remove(slots, victim);
+        self.remove(entries, victim);
         Some(victim)
+    }
+
+    #[inline]
+    fn expect_arrival(&self, hash: u64) {
+        self.sketch.expect(hash);
+    }
+
+    fn expect_departure<R: Residents>(&self, entries: &R) {
+        self.probation.expect(entries, None);
+        if let Some(candidate) = self.window.expect(entries, None) {
+            self.sketch.expect(entries.hash(candidate));
+        }
     }
 
     fn len(&self) -> usize {

@@ -1,9 +1,9 @@
 //! [`Eviction`], the choice of a policy, and [`Evictor`], the policy chosen.
 
-use super::node::{Node, Resident};
+use super::node::{Residents, Uses};
 use super::{AdaptiveTinyLfu, Lru, Policy, S3Fifo, Sieve};
 use crate::limits::{EXACT_LRU_MAX, SHARD_ENTRIES_MIN};
-use crate::slots::{SlotId, Slots};
+use crate::slots::SlotId;
 
 /// Which policy chooses what leaves when room is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,13 +100,13 @@ impl Evictor {
     /// Becomes another policy with the same entries, in the order in which this one would let them go; what it had counted
     /// beyond that is forgotten. For a bound that crosses [`EXACT_LRU_MAX`] while in use: afterwards when it rises, after
     /// evicting down to it when it falls, so that few entries move. O(entries).
-    pub fn become_policy<E: Resident>(&mut self, eviction: Eviction, slots: &mut Slots<E>) {
+    pub fn become_policy<R: Residents>(&mut self, eviction: Eviction, entries: &mut R) {
         if eviction == self.eviction() {
             return;
         }
         let mut next = Self::new(eviction);
-        while let Some(id) = self.evict(slots, None) {
-            next.insert(slots, id);
+        while let Some(id) = self.evict(entries, None) {
+            next.insert(entries, id);
         }
         *self = next;
     }
@@ -120,33 +120,50 @@ impl Evictor {
 
     /// See [`Policy::hit`].
     #[inline]
-    pub fn hit(&self, node: &Node) {
-        policy!(&self.kind, policy => policy.hit(node));
+    pub fn hit(&self, uses: &Uses) {
+        policy!(&self.kind, policy => policy.hit(uses));
     }
 
     /// See [`Policy::hit_exclusive`].
-    pub fn hit_exclusive<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        policy!(&mut self.kind, policy => policy.hit_exclusive(slots, id));
+    pub fn hit_exclusive<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        policy!(&mut self.kind, policy => policy.hit_exclusive(entries, id));
     }
 
     /// See [`Policy::insert`].
-    pub fn insert<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        policy!(&mut self.kind, policy => policy.insert(slots, id));
+    pub fn insert<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        policy!(&mut self.kind, policy => policy.insert(entries, id));
     }
 
     /// See [`Policy::overwrite`].
-    pub fn overwrite<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId, weight: u64) {
-        policy!(&mut self.kind, policy => policy.overwrite(slots, id, weight));
+    pub fn overwrite<R: Residents>(&mut self, entries: &mut R, id: SlotId, weight: u64) {
+        policy!(&mut self.kind, policy => policy.overwrite(entries, id, weight));
+    }
+
+    /// See [`Policy::succeed`].
+    pub fn succeed<R: Residents>(&mut self, entries: &mut R, old: SlotId, new: SlotId) {
+        policy!(&mut self.kind, policy => policy.succeed(entries, old, new));
     }
 
     /// See [`Policy::remove`].
-    pub fn remove<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        policy!(&mut self.kind, policy => policy.remove(slots, id));
+    pub fn remove<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        policy!(&mut self.kind, policy => policy.remove(entries, id));
     }
 
     /// See [`Policy::evict`].
-    pub fn evict<E: Resident>(&mut self, slots: &mut Slots<E>, keep: Option<SlotId>) -> Option<SlotId> {
-        policy!(&mut self.kind, policy => policy.evict(slots, keep))
+    pub fn evict<R: Residents>(&mut self, entries: &mut R, keep: Option<SlotId>) -> Option<SlotId> {
+        policy!(&mut self.kind, policy => policy.evict(entries, keep))
+    }
+
+    /// See [`Policy::expect_arrival`].
+    #[inline]
+    pub fn expect_arrival(&self, hash: u64) {
+        policy!(&self.kind, policy => policy.expect_arrival(hash));
+    }
+
+    /// See [`Policy::expect_departure`].
+    #[inline]
+    pub fn expect_departure<R: Residents>(&self, entries: &R) {
+        policy!(&self.kind, policy => policy.expect_departure(entries));
     }
 
     /// See [`Policy::len`].

@@ -29,11 +29,11 @@ mod sketch;
 pub use adaptive_tiny_lfu::AdaptiveTinyLfu;
 pub use evictor::{Eviction, Evictor};
 pub use lru::Lru;
-pub use node::{Node, Resident};
+pub use node::{Node, Resident, Residents, Uses};
 pub use s3_fifo::S3Fifo;
 pub use sieve::Sieve;
 
-use crate::slots::{SlotId, Slots};
+use crate::slots::SlotId;
 
 mod sealed {
     /// Only policies of this crate are policies.
@@ -57,23 +57,35 @@ pub trait Policy: sealed::Sealed + Default + Send + Sync {
 
     /// Records a use under a shared lock: at most one relaxed write, to the node. Of uses at the same instant one may be
     /// lost. Does nothing unless [`Policy::SHARED_HITS`].
-    fn hit(&self, node: &Node);
+    fn hit(&self, uses: &Uses);
 
     /// Records a use under the exclusive lock.
-    fn hit_exclusive<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId);
+    fn hit_exclusive<R: Residents>(&mut self, entries: &mut R, id: SlotId);
 
     /// Takes up an entry that has become resident.
-    fn insert<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId);
+    fn insert<R: Residents>(&mut self, entries: &mut R, id: SlotId);
 
     /// Notes that a resident entry was overwritten and now weighs `weight`. Counts as a use.
-    fn overwrite<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId, weight: u64);
+    fn overwrite<R: Residents>(&mut self, entries: &mut R, id: SlotId, weight: u64);
+
+    /// Puts `new`, a later version of `old` in a slot of its own, where `old` is, with what is known of it, and lets `old` go.
+    /// Counts as a use, like [`Policy::overwrite`].
+    fn succeed<R: Residents>(&mut self, entries: &mut R, old: SlotId, new: SlotId);
 
     /// Lets an entry go that leaves for another reason than room: nothing of it is remembered.
-    fn remove<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId);
+    fn remove<R: Residents>(&mut self, entries: &mut R, id: SlotId);
 
     /// Chooses the entry that leaves next and lets it go, so that an entry may be inserted after it. `None` only if there
     /// is no entry but `keep`. The caller takes it out of the slab.
-    fn evict<E: Resident>(&mut self, slots: &mut Slots<E>, keep: Option<SlotId>) -> Option<SlotId>;
+    fn evict<R: Residents>(&mut self, entries: &mut R, keep: Option<SlotId>) -> Option<SlotId>;
+
+    /// Asks for the memory that inserting an entry with this hash will need. Changes nothing.
+    fn expect_arrival(&self, hash: u64) {
+        let _ = hash;
+    }
+
+    /// Asks for the memory that the next eviction will probably need, and the one after it. Changes nothing.
+    fn expect_departure<R: Residents>(&self, entries: &R);
 
     /// How many entries it holds.
     fn len(&self) -> usize;

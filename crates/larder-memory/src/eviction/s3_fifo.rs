@@ -9,16 +9,16 @@
 //! and there are nine ghosts for every ten residents.
 
 use super::ghosts::Ghosts;
-use super::node::{Node, Part, Resident};
+use super::node::{Part, Residents, Uses};
 use super::queue::Queue;
 use super::{Policy, sealed};
 use crate::limits::EVICTION_STEPS_MAX;
-use crate::slots::{SlotId, Slots};
+use crate::slots::SlotId;
 
 /// The most uses that are counted: two bits, of which the first separates "again" from "once".
-const USES_MAX: u32 = 3;
+const USES_MAX: u8 = 3;
 /// With more uses than this an entry moves from the small queue to the main one.
-const USED_AGAIN: u32 = 1;
+const USED_AGAIN: u8 = 1;
 /// The small queue's share of the whole: one in so many.
 const SMALL_PART: u64 = 10;
 
@@ -57,16 +57,15 @@ impl S3Fifo {
     }
 
     /// Sends an entry round once more.
-    fn pass<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        let node = slots[id].node_mut();
-        let (part, uses) = (node.part(), node.uses());
+    fn pass<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        let (part, uses) = (entries.node(id).part(), entries.uses(id));
         if part == Part::Entrance {
-            node.set_uses(0);
-            self.small.remove(slots, id);
-            self.main.push(slots, id);
+            uses.set(0);
+            self.small.remove(entries, id);
+            self.main.push(entries, id);
         } else {
-            node.set_uses(uses.saturating_sub(1));
-            self.main.renew(slots, id);
+            uses.set(uses.get().saturating_sub(1));
+            self.main.renew(entries, id);
         }
     }
 }
@@ -77,36 +76,42 @@ impl Policy for S3Fifo {
     const SHARED_HITS: bool = true;
 
     #[inline]
-    fn hit(&self, node: &Node) {
-        node.note_use(USES_MAX);
+    fn hit(&self, uses: &Uses) {
+        uses.note(USES_MAX);
     }
 
-    fn hit_exclusive<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        self.hit(slots[id].node());
+    fn hit_exclusive<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        self.hit(entries.uses(id));
     }
 
-    fn insert<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        slots[id].node_mut().set_uses(0);
-        let part = if self.ghosts.recall(slots[id].node().hash()) {
+    fn insert<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        entries.uses(id).set(0);
+        let part = if self.ghosts.recall(entries.hash(id)) {
             Part::Main
         } else {
             Part::Entrance
         };
-        self.queue(part).push(slots, id);
+        self.queue(part).push(entries, id);
     }
 
-    fn overwrite<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId, weight: u64) {
-        let part = slots[id].node().part();
-        self.queue(part).reweigh(slots, id, weight);
-        self.hit(slots[id].node());
+    fn overwrite<R: Residents>(&mut self, entries: &mut R, id: SlotId, weight: u64) {
+        let part = entries.node(id).part();
+        self.queue(part).reweigh(entries, id, weight);
+        self.hit(entries.uses(id));
     }
 
-    fn remove<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        let part = slots[id].node().part();
-        self.queue(part).remove(slots, id);
+    fn succeed<R: Residents>(&mut self, entries: &mut R, old: SlotId, new: SlotId) {
+        let part = entries.node(old).part();
+        self.queue(part).replace(entries, old, new);
+        self.hit(entries.uses(new));
     }
 
-    fn evict<E: Resident>(&mut self, slots: &mut Slots<E>, keep: Option<SlotId>) -> Option<SlotId> {
+    fn remove<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        let part = entries.node(id).part();
+        self.queue(part).remove(entries, id);
+    }
+
+    fn evict<R: Residents>(&mut self, entries: &mut R, keep: Option<SlotId>) -> Option<SlotId> {
         let ghosts_max = self.len() * 9 / 10;
         let mut passed = 0;
         loop {
@@ -117,24 +122,32 @@ impl Policy for S3Fifo {
                 &mut self.main
             };
             let oldest = queue.oldest()?;
-            let node = slots[oldest].node();
-            let (uses, hash) = (node.uses(), node.hash());
+            let (uses, hash) = (entries.uses(oldest).get(), entries.hash(oldest));
             let least = if from_small { USED_AGAIN } else { 0 };
             let spared = uses > least && passed < EVICTION_STEPS_MAX;
             if Some(oldest) == keep && self.len() == 1 {
                 return None;
             }
             if spared || Some(oldest) == keep {
-                self.pass(slots, oldest);
+                self.pass(entries, oldest);
                 passed += 1;
                 continue;
             }
-            self.remove(slots, oldest);
+            self.remove(entries, oldest);
             if from_small {
                 self.ghosts.remember(hash, ghosts_max);
             }
             return Some(oldest);
         }
+    }
+
+    fn expect_departure<R: Residents>(&self, entries: &R) {
+        let queue = if self.is_taken_from_small(None) {
+            &self.small
+        } else {
+            &self.main
+        };
+        queue.expect(entries, None);
     }
 
     fn len(&self) -> usize {

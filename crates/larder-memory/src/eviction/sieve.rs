@@ -5,14 +5,14 @@
 //! round again; it takes the mark off what has one and evicts the first that has none, where it stands. New entries come
 //! in behind it, unmarked, so that what is used once is sifted out soon.
 
-use super::node::{Node, Part, Resident};
+use super::node::{Part, Residents, Uses};
 use super::queue::Queue;
 use super::{Policy, sealed};
 use crate::limits::EVICTION_STEPS_MAX;
-use crate::slots::{SlotId, Slots};
+use crate::slots::SlotId;
 
 /// The mark: used since the hand came by.
-const USED: u32 = 1;
+const USED: u8 = 1;
 
 /// SIEVE.
 #[derive(Debug)]
@@ -33,11 +33,11 @@ impl Default for Sieve {
 
 impl Sieve {
     /// Takes the entry out; the hand never stays on one that is gone.
-    fn let_go<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
+    fn let_go<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
         if self.hand == Some(id) {
-            self.hand = self.queue.newer(slots, id);
+            self.hand = self.queue.newer(entries, id);
         }
-        self.queue.remove(slots, id);
+        self.queue.remove(entries, id);
     }
 }
 
@@ -47,46 +47,58 @@ impl Policy for Sieve {
     const SHARED_HITS: bool = true;
 
     #[inline]
-    fn hit(&self, node: &Node) {
-        node.note_use(USED);
+    fn hit(&self, uses: &Uses) {
+        uses.note(USED);
     }
 
-    fn hit_exclusive<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        self.hit(slots[id].node());
+    fn hit_exclusive<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        self.hit(entries.uses(id));
     }
 
-    fn insert<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        slots[id].node_mut().set_uses(0);
-        self.queue.push(slots, id);
+    fn insert<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        entries.uses(id).set(0);
+        self.queue.push(entries, id);
     }
 
-    fn overwrite<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId, weight: u64) {
-        self.queue.reweigh(slots, id, weight);
-        self.hit(slots[id].node());
+    fn overwrite<R: Residents>(&mut self, entries: &mut R, id: SlotId, weight: u64) {
+        self.queue.reweigh(entries, id, weight);
+        self.hit(entries.uses(id));
     }
 
-    fn remove<E: Resident>(&mut self, slots: &mut Slots<E>, id: SlotId) {
-        self.let_go(slots, id);
+    fn succeed<R: Residents>(&mut self, entries: &mut R, old: SlotId, new: SlotId) {
+        if self.hand == Some(old) {
+            self.hand = Some(new);
+        }
+        self.queue.replace(entries, old, new);
+        self.hit(entries.uses(new));
     }
 
-    fn evict<E: Resident>(&mut self, slots: &mut Slots<E>, keep: Option<SlotId>) -> Option<SlotId> {
+    fn remove<R: Residents>(&mut self, entries: &mut R, id: SlotId) {
+        self.let_go(entries, id);
+    }
+
+    fn evict<R: Residents>(&mut self, entries: &mut R, keep: Option<SlotId>) -> Option<SlotId> {
         let mut at = self.hand.or(self.queue.oldest())?;
         let mut passed = 0;
         loop {
-            let spared = slots[at].node().uses() != 0 && passed < EVICTION_STEPS_MAX;
+            let spared = entries.uses(at).get() != 0 && passed < EVICTION_STEPS_MAX;
             if !spared && Some(at) != keep {
                 break;
             }
             if Some(at) == keep && self.queue.len() == 1 {
                 return None;
             }
-            slots[at].node_mut().set_uses(0);
+            entries.uses(at).set(0);
             passed += 1;
-            at = self.queue.newer(slots, at).or(self.queue.oldest())?;
+            at = self.queue.newer(entries, at).or(self.queue.oldest())?;
         }
         self.hand = Some(at);
-        self.let_go(slots, at);
+        self.let_go(entries, at);
         Some(at)
+    }
+
+    fn expect_departure<R: Residents>(&self, entries: &R) {
+        self.queue.expect(entries, self.hand);
     }
 
     fn len(&self) -> usize {

@@ -7,6 +7,8 @@
 //! What is always true: an estimate is never below what was added since the last halving, fifteen at most. The four
 //! counters of an id lie in one block of 64 bytes, so that one line of memory answers.
 
+use crate::prefetch::prefetch;
+
 /// Additions for each entry between two halvings.
 const SAMPLE_FACTOR: usize = 10;
 /// The greatest count.
@@ -52,6 +54,13 @@ impl Sketch {
             .map(|place| self.count(*place))
             .min()
             .unwrap_or_default()
+    }
+
+    /// Asks for the line that answers for this hash.
+    #[inline]
+    pub(super) fn expect(&self, hash: u64) {
+        let [place, ..] = self.places(hash);
+        prefetch(&self.words[place.word]);
     }
 
     /// Adds `times` uses of what has this hash.

@@ -2,15 +2,24 @@
 
 use std::collections::HashMap;
 
-use larder_memory::{Eviction, Evictor, Node, Resident, SlotId, Slots};
+use larder_memory::{Eviction, Evictor, Node, Resident, SlotId, Slots, Uses};
 use larder_testkit::eviction::Access;
 
 pub(crate) struct Entry {
     pub(crate) key: u64,
+    pub(crate) uses: Uses,
     pub(crate) node: Node,
 }
 
 impl Resident for Entry {
+    fn hash(&self) -> u64 {
+        hash_of(self.key)
+    }
+
+    fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
     fn node(&self) -> &Node {
         &self.node
     }
@@ -53,7 +62,7 @@ impl Cache {
             return false;
         };
         if self.evictor.has_shared_hits() {
-            self.evictor.hit(&self.slots[id].node);
+            self.evictor.hit(&self.slots[id].uses);
         } else {
             self.evictor.hit_exclusive(&mut self.slots, id);
         }
@@ -69,8 +78,8 @@ impl Cache {
             None => self.evict_down_to(self.capacity - weight, None, &mut evicted),
         }
         if known.is_none() {
-            let node = Node::new(hash_of(key), weight);
-            let id = self.slots.insert(Entry { key, node }).unwrap();
+            let (uses, node) = (Uses::default(), Node::new(weight));
+            let id = self.slots.insert(Entry { key, uses, node }).unwrap();
             self.evictor.insert(&mut self.slots, id);
             self.ids.insert(key, id);
         }
@@ -88,6 +97,16 @@ impl Cache {
             self.ids.remove(&key);
             evicted.push(key);
         }
+    }
+
+    /// A key's later version, in a slot of its own.
+    pub(crate) fn succeed(&mut self, key: u64, weight: u64) {
+        let old = self.ids[&key];
+        let (uses, node) = (Uses::default(), Node::new(weight));
+        let new = self.slots.insert(Entry { key, uses, node }).unwrap();
+        self.evictor.succeed(&mut self.slots, old, new);
+        self.slots.remove(old);
+        self.ids.insert(key, new);
     }
 
     pub(crate) fn remove(&mut self, key: u64) -> bool {

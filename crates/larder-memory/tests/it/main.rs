@@ -5,6 +5,8 @@
 mod flight;
 // The slab, against a plain map.
 mod slots;
+// Groups against a map of lists.
+mod groups;
 // A cache of keys over the shipping policies, for the tests that replay traces.
 mod cache;
 // The policies, against plain simulators and by their laws.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use larder_memory::Slots;
+use larder_memory::{Beside, Slots};
 use larder_testkit::{Random, for_each_seed};
 
 /// Inserts, removals and changes in any order leave the slab with what a map has.
@@ -38,6 +38,30 @@ fn a_slab_is_a_map() {
         assert_eq!(listed, model);
         let by_place = (0..slots.places()).filter_map(|index| slots.at(index));
         assert_eq!(by_place.count(), model.len());
+    });
+}
+
+/// What is kept beside a slab is what was set last, whichever way its places are used.
+#[test]
+fn what_is_beside_is_what_was_set() {
+    for_each_seed(50, |seed| {
+        let mut random = Random::seeded(seed);
+        let (mut slots, mut beside, mut known) = (Slots::new(), Beside::new(), Vec::new());
+        for number in 1..500_u64 {
+            if random.below(3) > 0 || known.is_empty() {
+                let id = slots.insert(number).unwrap();
+                assert_eq!(beside.set(id, number), 0, "it was taken out, or never set");
+                known.push(id);
+            } else {
+                let id = known.swap_remove(random.index(known.len()));
+                assert_eq!(slots.remove(id), Some(beside.take(id)));
+            }
+            for id in &known {
+                assert_eq!(slots[*id], beside[*id]);
+                beside[*id] += 1;
+                slots[*id] += 1;
+            }
+        }
     });
 }
 

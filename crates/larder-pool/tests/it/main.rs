@@ -31,3 +31,5 @@ fn runs(cases: u32) -> Config {
         ..Config::default()
     }
 }
+// Random operations against a plain map.
+mod model;

@@ -86,7 +86,7 @@ fn an_entity_has_no_tags_unless_it_says_so() {
     let mut tags = TagSet::new();
     Silent { id: 1 }.tags(&mut tags);
     assert!(tags.is_empty());
-    assert_eq!(tags.into_tags(), Ok(Vec::new()));
+    assert_eq!(tags.into_targets(), Ok(Vec::new()));
 }
 
 #[test]
@@ -104,11 +104,11 @@ fn a_set_holds_64_tags_each_once() {
     assert_eq!(texts(&tags)[..3], ["t0", "n:0", "t1"]);
     // One that is there already is none too many.
     tags.insert("t0");
-    assert_eq!(tags.clone().into_tags().map(|tags| tags.len()), Ok(64));
+    assert_eq!(tags.clone().into_targets().map(|tags| tags.len()), Ok(64));
     tags.insert("beyond");
     assert_eq!(tags.len(), 64);
     assert!(!tags.contains("beyond"));
-    assert_eq!(tags.into_tags(), Err(TagsError::TooMany { max: 64 }));
+    assert_eq!(tags.into_targets(), Err(TagsError::TooMany { max: 64 }));
 }
 
 /// A value whose tags are not all known could not be invalidated by them: the first refusal stays.
@@ -121,7 +121,7 @@ fn a_tag_that_is_refused_is_not_forgotten() {
         tags.insert("after");
         tags.insert("\n");
         assert_eq!(texts(&tags), ["before", "after"]);
-        tags.into_tags().unwrap_err()
+        tags.into_targets().unwrap_err()
     };
     let long = |bytes| {
         TagsError::Tag(TargetError::TooLong {

@@ -149,7 +149,7 @@ impl Journal for Table {
 pub(super) struct Hook<F>(pub(super) F);
 
 impl<F: Fn(&Target) + Send + Sync> DropHook for Hook<F> {
-    fn invalidated(&self, target: &Target) {
+    fn invalidated(&self, target: &Target, _commit: Option<(SourceId, Position)>) {
         (self.0)(target);
     }
 }
@@ -165,7 +165,7 @@ impl Heard {
 }
 
 impl DropHook for Heard {
-    fn invalidated(&self, target: &Target) {
+    fn invalidated(&self, target: &Target, _commit: Option<(SourceId, Position)>) {
         self.0.lock().unwrap().push(target.clone());
     }
 }

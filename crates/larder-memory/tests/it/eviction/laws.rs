@@ -1,7 +1,7 @@
 //! What holds under every policy, for entries of any weight, whatever is done to them.
 
 use larder_memory::limits::EVICTION_STEPS_MAX;
-use larder_memory::{Eviction, Evictor, Node, Resident, Slots};
+use larder_memory::{Eviction, Evictor, Node, Resident, Slots, Uses};
 use larder_testkit::{Random, for_each_seed};
 
 use crate::cache::{Cache, hash_of};
@@ -48,6 +48,64 @@ fn put(cache: &mut Cache, key: u64, weight: u64) {
         fits,
         "something leaves when room is needed, and only then"
     );
+}
+
+/// A later version in a slot of its own leaves when the earlier one, overwritten in place, would have left. Not asked of
+/// AdaptiveTinyLfu, whose hand goes by places in the slab.
+///
+/// Contract: P43 (partial: a new version keeps its place, without a pool)
+#[test]
+fn a_new_version_takes_the_place_of_the_old_one() {
+    for eviction in [Eviction::S3Fifo, Eviction::Sieve, Eviction::Lru] {
+        for_each_seed(200, |seed| {
+            let mut random = Random::seeded(seed);
+            let (mut moved, mut in_place) = (Cache::new(eviction, 60), Cache::new(eviction, 60));
+            for _ in 0..400 {
+                let key = random.below(90);
+                match random.below(4) {
+                    0 if moved.ids.contains_key(&key) => {
+                        let weight = moved.slots[moved.ids[&key]].node.weight();
+                        moved.succeed(key, weight);
+                        in_place.put(key, weight);
+                    }
+                    1 => assert_eq!(moved.get(key), in_place.get(key)),
+                    _ => {
+                        let weight = 1 + random.below(3);
+                        assert_eq!(
+                            moved.put(key, weight),
+                            in_place.put(key, weight),
+                            "{eviction:?}: another leaves"
+                        );
+                    }
+                }
+                moved.check();
+            }
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            moved.evict_down_to(0, None, &mut one);
+            in_place.evict_down_to(0, None, &mut other);
+            assert_eq!(one, other, "{eviction:?}");
+        });
+    }
+}
+
+/// The same under AdaptiveTinyLfu: the sums stay true, and what is used over and over stays, whichever slot it is in.
+///
+/// Contract: P43 (partial: a new version keeps its place, without a pool)
+#[test]
+fn a_new_version_keeps_the_fame_of_the_old_one() {
+    for eviction in Eviction::ALL {
+        let mut cache = Cache::new(eviction, 100);
+        for round in 0..50_u64 {
+            for key in 0..30 {
+                cache.access(key);
+                cache.succeed(key, 1);
+                cache.access(1_000 + round * 30 + key);
+                cache.check();
+            }
+        }
+        let stayed = (0..30).filter(|key| cache.ids.contains_key(key)).count();
+        assert_eq!(stayed, 30, "{eviction:?}");
+    }
 }
 
 /// The entry that must stay is kept, also when it is the only one or the oldest of all.
@@ -100,29 +158,54 @@ thread_local! {
 }
 
 /// An entry that counts how often a policy looks at it.
-struct Seen(Node);
+struct Seen {
+    hash: u64,
+    uses: Uses,
+    node: Node,
+}
+
+impl Seen {
+    fn new(hash: u64) -> Self {
+        let (uses, node) = (Uses::default(), Node::new(1));
+        Seen { hash, uses, node }
+    }
+
+    fn look() {
+        LOOKS.set(LOOKS.get() + 1);
+    }
+}
 
 impl Resident for Seen {
+    fn hash(&self) -> u64 {
+        Seen::look();
+        self.hash
+    }
+
+    fn uses(&self) -> &Uses {
+        Seen::look();
+        &self.uses
+    }
+
     fn node(&self) -> &Node {
-        LOOKS.set(LOOKS.get() + 1);
-        &self.0
+        Seen::look();
+        &self.node
     }
 
     fn node_mut(&mut self) -> &mut Node {
-        LOOKS.set(LOOKS.get() + 1);
-        &mut self.0
+        Seen::look();
+        &mut self.node
     }
 }
 
 fn hot(eviction: Eviction, entries: u64) -> (Slots<Seen>, Evictor) {
     let (mut slots, mut evictor) = (Slots::new(), Evictor::new(eviction));
     for key in 0..entries {
-        let id = slots.insert(Seen(Node::new(hash_of(key), 1))).unwrap();
+        let id = slots.insert(Seen::new(hash_of(key))).unwrap();
         evictor.insert(&mut slots, id);
     }
     let ids: Vec<_> = slots.iter().map(|(id, _)| id).collect();
     for id in ids.iter().chain(&ids).chain(&ids) {
-        evictor.hit(&slots[*id].0);
+        evictor.hit(&slots[*id].uses);
     }
     (slots, evictor)
 }
@@ -143,7 +226,7 @@ fn work_does_not_grow_with_the_shard() {
                     let victim = evictor.evict(&mut slots, None).unwrap();
                     slots.remove(victim);
                 }
-                let id = slots.insert(Seen(Node::new(random.next_u64(), 1))).unwrap();
+                let id = slots.insert(Seen::new(random.next_u64())).unwrap();
                 evictor.insert(&mut slots, id);
                 if at >= entries {
                     counted += LOOKS.get() - before;

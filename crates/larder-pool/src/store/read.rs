@@ -1,0 +1,187 @@
+//! Reads: one shard's lock, shared; no lock of the fence; no allocation.
+
+use std::borrow::Borrow;
+use std::sync::Arc;
+
+use larder_core::sync::{Ordering, fence};
+use larder_memory::SlotId;
+
+use super::life::{Death, Judge};
+use super::shard::{Shard, ShardCell};
+use crate::panics::contain;
+use crate::shared::{Believes, Shared};
+use crate::{Entity, MissCause, Tier};
+
+/// How often reads of several ids begin anew because a batch came in between, before they keep batches out.
+const READS_ANEW_MAX: usize = 3;
+
+/// What a read is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// It counts as a use of the entry, and as a hit or a miss.
+    Counted,
+    /// It leaves no trace.
+    Untold,
+}
+
+impl<T: Entity> Shared<T> {
+    /// The live value of an id, if it is found in the plainest way: counted, and nothing else to be asked or told.
+    #[inline]
+    pub(crate) fn hit<Q>(&self, hash: u64, id: &Q) -> Option<Arc<T>>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        if !self.reads_plainly.load(Ordering::Relaxed) {
+            return None;
+        }
+        let (_, shard) = self.shards.read(hash);
+        let hot = shard.find_hot(hash, id)?;
+        let step = || shard.entries.step_at_most(self.clock.coarse());
+        if !hot.is_surely_live(self.generation(), step) {
+            return None;
+        }
+        let value = Arc::clone(hot.value());
+        shard.evictor.hit(hot.uses());
+        drop(shard);
+        self.hits.raise();
+        Some(value)
+    }
+
+    /// The live value of an id.
+    pub(crate) fn read<Q>(&self, hash: u64, id: &Q, usage: Use) -> Result<Arc<T>, MissCause>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        if usage == Use::Counted && self.exact_lru.load(Ordering::Relaxed) {
+            return self.read_exactly(hash, id);
+        }
+        let judge = self.judge();
+        let (cell, shard) = self.shards.read(hash);
+        let answer = match shard.find(hash, id, &self.visible) {
+            None => Err(MissCause::Absent),
+            Some(slot) => {
+                let hot = shard.entries.hot(slot);
+                let answer = self.look(&shard, slot, &judge, usage);
+                if usage == Use::Counted && answer.is_ok() {
+                    shard.evictor.hit(hot.uses());
+                }
+                answer
+            }
+        };
+        drop(shard);
+        if usage == Use::Counted {
+            self.count(cell, answer.as_ref().err().copied());
+        }
+        answer
+    }
+
+    /// An entry that may be dead, or must not be believed, or of which a use is noted otherwise.
+    #[inline]
+    fn look(
+        &self,
+        shard: &Shard<T>,
+        slot: SlotId,
+        judge: &Judge<'_>,
+        usage: Use,
+    ) -> Result<Arc<T>, MissCause> {
+        if let Some(death) = shard.entries.death(slot, judge) {
+            return Err(death.into());
+        }
+        let believes = self.believes(judge);
+        if believes != Believes::All && !believes.allows(shard.entries.life(slot).stored) {
+            return Err(MissCause::Unsure);
+        }
+        if usage == Use::Counted {
+            shard.entries.touch(slot, judge);
+        }
+        Ok(Arc::clone(shard.entries.value(slot)))
+    }
+
+    /// The same where each use changes the order of the policy.
+    fn read_exactly<Q>(&self, hash: u64, id: &Q) -> Result<Arc<T>, MissCause>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let judge = self.judge();
+        let (cell, mut guard) = self.shards.write_for_use(hash);
+        let found = guard.find(hash, id, &self.visible);
+        let answer = found.ok_or(MissCause::Absent);
+        let answer = answer.and_then(|slot| Ok((slot, self.look(&guard, slot, &judge, Use::Counted)?)));
+        if let Ok((slot, _)) = &answer {
+            let Shard { evictor, entries, .. } = &mut *guard;
+            evictor.hit_exclusive(entries, *slot);
+        }
+        drop(guard);
+        self.count(cell, answer.as_ref().err().copied());
+        answer.map(|(_, value)| value)
+    }
+
+    #[inline]
+    fn count(&self, cell: &ShardCell<T>, missed: Option<MissCause>) {
+        if self.config.stats {
+            match missed {
+                None => self.hits.raise(),
+                Some(cause) => {
+                    cell.misses[cause.index()].fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        if self.metrics.is_some() {
+            self.report_read(missed);
+        }
+    }
+
+    #[cold]
+    fn report_read(&self, missed: Option<MissCause>) {
+        let Some(metrics) = &self.metrics else { return };
+        let name = self.name.as_str();
+        contain(|| match missed {
+            None => metrics.hit(name, Tier::Memory),
+            Some(cause) => metrics.miss(name, cause),
+        });
+    }
+
+    /// The live values of several ids, with their hashes: no part of a batch without the rest of it. Each counts once.
+    pub(crate) fn read_many<Q>(&self, ids: &[(u64, &Q)]) -> Vec<Option<Arc<T>>>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let mut usage = Use::Counted;
+        for _ in 0..READS_ANEW_MAX {
+            // A batch stores its sequence here before it becomes visible.
+            let before = self.batches.load(Ordering::Acquire);
+            if self.visible.load(Ordering::Acquire) < before {
+                std::hint::spin_loop();
+                continue;
+            }
+            let values = ids.iter().map(|(hash, id)| self.read(*hash, *id, usage));
+            let values: Vec<Option<Arc<T>>> = values.map(Result::ok).collect();
+            usage = Use::Untold;
+            // Whoever has seen something of a batch sees its sequence here.
+            fence(Ordering::Acquire);
+            if self.batches.load(Ordering::Relaxed) == before {
+                return values;
+            }
+        }
+        // While this is held there are no batches.
+        let ledger = self.ledger.lock();
+        let values = ids.iter().map(|(hash, id)| self.read(*hash, *id, usage));
+        let values = values.map(Result::ok).collect();
+        drop(ledger);
+        values
+    }
+}
+
+impl From<Death> for MissCause {
+    fn from(death: Death) -> Self {
+        match death {
+            Death::Expired => MissCause::Expired,
+            Death::Idle => MissCause::Idle,
+            Death::Fenced => MissCause::Fenced,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! [`Waste`]: what a commit leaves to be done when its lock is let go: to tell, to report, to drop.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::entry::{Entries, Version};
+use crate::events::Sent;
+use crate::panics::Panics;
+use crate::record::{Change, Record};
+use crate::shared::Shared;
+use crate::{Entity, Reason};
+
+/// Collected under the commit lock, dealt with after it. Most commits leave one version and one id to be dropped, and
+/// nothing else.
+pub(crate) struct Waste<T: Entity> {
+    pub(crate) changed: bool,
+    to_readers: bool,
+    to_listeners: bool,
+    version: Option<Version<T>>,
+    id: Option<T::Id>,
+    rest: Option<Box<Rest<T>>>,
+}
+
+/// What few commits leave.
+struct Rest<T: Entity> {
+    /// What is told; nothing unless somebody listens.
+    changes: SmallVec<[Change<T>; 1]>,
+    /// For listeners, beside each change: the values that it ended. Readers of events must not keep them alive.
+    old: Vec<Vec<Arc<T>>>,
+    sent: Sent<T>,
+    /// How many have left, by reason; counted if somebody wants to know.
+    removed: [usize; Reason::COUNT],
+    versions: Vec<Version<T>>,
+    ids: Vec<T::Id>,
+    entries: Vec<Entries<T>>,
+}
+
+impl<T: Entity> Waste<T> {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Waste {
+            changed: false,
+            to_readers: false,
+            to_listeners: false,
+            version: None,
+            id: None,
+            rest: None,
+        }
+    }
+
+    /// Who hears of this commit. Decided under the commit lock, under which readers subscribe.
+    #[inline]
+    pub(crate) fn listen(&mut self, to_readers: bool, to_listeners: bool) {
+        self.to_readers = to_readers;
+        self.to_listeners = to_listeners;
+    }
+
+    #[inline]
+    pub(crate) fn is_heard(&self) -> bool {
+        self.to_readers || self.to_listeners
+    }
+
+    pub(crate) fn is_for_listeners(&self) -> bool {
+        self.to_listeners
+    }
+
+    /// A version that nobody needs any more.
+    #[inline]
+    pub(crate) fn version(&mut self, version: Version<T>) {
+        if self.version.is_none() {
+            self.version = Some(version);
+        } else {
+            self.rest().versions.push(version);
+        }
+    }
+
+    /// An id that nobody needs any more.
+    #[inline]
+    pub(crate) fn id(&mut self, id: T::Id) {
+        if self.id.is_none() {
+            self.id = Some(id);
+        } else {
+            self.rest().ids.push(id);
+        }
+    }
+
+    /// All that was in a shard.
+    pub(crate) fn entries(&mut self, entries: Entries<T>) {
+        self.rest().entries.push(entries);
+    }
+
+    /// So many have left.
+    pub(crate) fn removed(&mut self, count: usize, reason: Reason) {
+        self.rest().removed[reason.index()] += count;
+    }
+
+    #[inline]
+    pub(crate) fn tell(&mut self, change: impl FnOnce() -> Change<T>, old: Option<&Arc<T>>) {
+        if self.is_heard() {
+            let change = change();
+            self.tell_all(change, old.into_iter().cloned().collect());
+        }
+    }
+
+    /// Tells a change that ended these values.
+    pub(crate) fn tell_all(&mut self, change: Change<T>, old: Vec<Arc<T>>) {
+        let to_listeners = self.to_listeners;
+        let rest = self.rest();
+        rest.changes.push(change);
+        if to_listeners {
+            rest.old.push(old);
+        }
+    }
+
+    #[cold]
+    fn rest(&mut self) -> &mut Rest<T> {
+        self.rest.get_or_insert_default()
+    }
+
+    /// Hands the record on in the order of commits, which the commit lock keeps.
+    #[inline]
+    pub(crate) fn send(&mut self, pool: &Shared<T>, sequence: u64) {
+        if self.is_heard() {
+            self.send_record(pool, sequence);
+        }
+    }
+
+    #[cold]
+    fn send_record(&mut self, pool: &Shared<T>, sequence: u64) {
+        let (to_readers, to_listeners) = (self.to_readers, self.to_listeners);
+        let rest = self.rest();
+        if rest.changes.is_empty() {
+            return;
+        }
+        let record = Arc::new(Record {
+            sequence,
+            changes: std::mem::take(&mut rest.changes),
+        });
+        if to_listeners {
+            let old = std::mem::take(&mut rest.old);
+            pool.listeners.enqueue(Arc::clone(&record), old);
+        }
+        if to_readers {
+            rest.sent = pool.events.push(&record);
+        }
+    }
+
+    /// Wakes, reports and delivers, and drops what was taken out: last, since a drop may panic. A panic of one keeps none of
+    /// the others from it, and goes on to the caller.
+    #[inline]
+    pub(crate) fn settle(mut self, pool: &Shared<T>) {
+        if self.rest.is_some() || pool.is_watched() {
+            self.settle_rest(pool);
+        }
+        let (version, id) = (self.version, self.id);
+        if !std::mem::needs_drop::<T::Id>() {
+            drop(version);
+            return;
+        }
+        let mut panics = Panics::default();
+        panics.put_off(|| drop(version));
+        panics.put_off(|| drop(id));
+        panics.go_on();
+    }
+
+    #[cold]
+    fn settle_rest(&mut self, pool: &Shared<T>) {
+        let rest = *self.rest.take().unwrap_or_default();
+        if self.changed {
+            pool.measure(&rest.removed);
+        }
+        let old = rest.sent.wake();
+        pool.listeners.deliver();
+        let mut panics = Panics::default();
+        panics.put_off(|| drop(old));
+        for version in rest.versions {
+            panics.put_off(|| drop(version));
+        }
+        for id in rest.ids {
+            panics.put_off(|| drop(id));
+        }
+        for (_, entry) in rest.entries.into_iter().flat_map(Entries::into_entries) {
+            panics.put_off(|| drop(entry.version));
+            panics.put_off(|| drop(entry.id));
+        }
+        // The first ones are dropped on the way out, too.
+        panics.go_on();
+    }
+}
+
+impl<T: Entity> Default for Rest<T> {
+    fn default() -> Self {
+        Rest {
+            changes: SmallVec::new(),
+            old: Vec::new(),
+            sent: Sent::default(),
+            removed: [0; Reason::COUNT],
+            versions: Vec::new(),
+            ids: Vec::new(),
+            entries: Vec::new(),
+        }
+    }
+}
