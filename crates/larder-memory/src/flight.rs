@@ -4,6 +4,8 @@
 //!
 //! - A key has at most one flight that can be joined. Who may join is asked of the flight's context at that
 //!   moment; a flight that may not be joined any more still lands for those who joined before.
+//! - Of all loads of a key only the one that began last may store what it brings, and only if no writer of the key has
+//!   overtaken it.
 //! - A load is driven by whichever of its waiters is polled: the one that started it is nothing special. When the
 //!   last waiter goes away the load is dropped, and the next caller starts afresh.
 //! - A panic in a load lands as a result like any other. A load that is polled from within itself says so.
@@ -21,6 +23,6 @@ mod turn;
 mod waiter;
 
 pub use load::{LoadFuture, Overtaken};
-pub use table::{Claim, Claimed, Flights, FlightsFull};
+pub use table::{Claim, Claimed, Flights, FlightsFull, Overtook};
 pub use turn::Turn;
-pub use waiter::{Landed, Waiter};
+pub use waiter::{Landed, Waiter, Waiters};

@@ -208,6 +208,15 @@ impl<T> Slots<T> {
         })
     }
 
+    /// All values, to be changed, with their ids, in the order of their places. O(places).
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (SlotId, &mut T)> {
+        let places = self.places.iter_mut().enumerate();
+        places.filter_map(|(index, place)| {
+            let Place::Used(value) = place else { return None };
+            Some((SlotId::of_index(index)?, value))
+        })
+    }
+
     /// All values, in the order of their places.
     pub fn into_values(self) -> impl Iterator<Item = T> {
         self.places.into_iter().filter_map(|place| match place {

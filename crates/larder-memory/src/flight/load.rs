@@ -10,6 +10,7 @@ use larder_core::sync::{Arc, AtomicBool, Mutex, Ordering, ThreadId, this_thread}
 
 use super::table::{Flights, Hashed};
 use super::waiter::Landed;
+use crate::slots::{SlotId, Slots};
 
 /// A load on the heap: it gives one result for each key that was not given before it started, in their order.
 #[cfg(not(target_family = "wasm"))]
@@ -28,12 +29,10 @@ pub(super) struct Load<K, C, R> {
 struct Inner<K, C, R> {
     phase: Phase<R>,
     keys: Vec<Flown<K, C, R>>,
-    /// By the number of the waiter. A waiter that was never polled has none.
-    wakers: Vec<(u64, Waker)>,
+    /// Whom to wake. A waiter that was not polled since the last time has none.
+    waiters: Slots<Option<Waker>>,
     /// The future was woken while it was polled: whoever began to wait after that has not been told.
     woken: bool,
-    waiters: usize,
-    next_waiter: u64,
 }
 
 enum Phase<R> {
@@ -50,9 +49,8 @@ enum Phase<R> {
 }
 
 /// One key of a load.
-struct Flown<K, C, R> {
+pub(super) struct Flown<K, C, R> {
     key: Hashed<K>,
-    overtaken: Overtaken,
     /// Judges who may join; set when the load starts.
     context: Option<Arc<C>>,
     result: Option<Arc<R>>,
@@ -69,15 +67,27 @@ impl Overtaken {
         self.0.load(Ordering::Acquire)
     }
 
-    fn set(&self) {
+    pub(super) fn set(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
-/// What a waiter that was polled is to do.
-pub(super) enum Turned<R> {
-    Ready(Landed<R>),
-    Pending,
+/// What a waiter waits for.
+pub(super) trait Wanted<R> {
+    type Found;
+
+    /// What is wanted, if all of it is there. Called under the lock: it only clones counted references.
+    fn find<K, C>(&self, keys: &[Flown<K, C, R>]) -> Option<Self::Found>;
+
+    /// The same when no more will come: what is not there has ended like this.
+    fn end<K, C>(&self, keys: &[Flown<K, C, R>], how: &Ended) -> Self::Found;
+}
+
+/// How a wait ends without a result.
+#[derive(Clone, Copy)]
+pub(super) enum Ended {
+    Again,
+    Recursive,
 }
 
 impl<K, C, R> Load<K, C, R> {
@@ -85,10 +95,8 @@ impl<K, C, R> Load<K, C, R> {
         let inner = Inner {
             phase: Phase::Preparing,
             keys: Vec::new(),
-            wakers: Vec::new(),
+            waiters: Slots::new(),
             woken: false,
-            waiters: 0,
-            next_waiter: 0,
         };
         Arc::new(Load {
             inner: Mutex::new(inner),
@@ -97,30 +105,20 @@ impl<K, C, R> Load<K, C, R> {
     }
 
     /// One more key, while the turn is being taken. Returns its place.
-    pub(super) fn add_key(&self, key: Hashed<K>) -> (usize, Overtaken) {
-        let overtaken = Overtaken::default();
+    pub(super) fn add_key(&self, key: Hashed<K>) -> usize {
         let mut inner = self.inner.lock();
         inner.keys.push(Flown {
             key,
-            overtaken: overtaken.clone(),
             context: None,
             result: None,
         });
-        (inner.keys.len() - 1, overtaken)
+        inner.keys.len() - 1
     }
 
-    /// The key at `index` was written past the load.
-    pub(super) fn overtake(&self, index: usize) {
+    /// Whether somebody who begins to wait now may wait for what the load brings for the key at `index`.
+    pub(super) fn may_be_joined(&self, index: usize, may_join: impl FnOnce(&C) -> bool) -> bool {
         let inner = self.inner.lock();
-        if let Some(flown) = inner.keys.get(index) {
-            flown.overtaken.set();
-        }
-    }
-
-    /// One more waiter, if the load can still be joined for the key at `index`.
-    pub(super) fn join(&self, index: usize, may_join: impl FnOnce(&C) -> bool) -> Option<u64> {
-        let mut inner = self.inner.lock();
-        let open = match inner.phase {
+        match inner.phase {
             // It has not pinned anything yet, so it begins after whoever asks now.
             Phase::Preparing => true,
             Phase::Abandoned => false,
@@ -128,13 +126,13 @@ impl<K, C, R> Load<K, C, R> {
                 let context = inner.keys.get(index).and_then(|flown| flown.context.as_deref());
                 context.is_some_and(may_join)
             }
-        };
-        open.then(|| inner.add_waiter())
+        }
     }
 
-    /// A waiter for whoever has the turn.
-    pub(super) fn wait(&self) -> u64 {
-        self.inner.lock().add_waiter()
+    /// One more who waits.
+    pub(super) fn wait(&self) -> SlotId {
+        let waiter = self.inner.lock().waiters.insert(None);
+        waiter.expect("invariant: fewer wait for a load than there are places in a slab")
     }
 
     /// The result of one key, before or without the load.
@@ -160,7 +158,7 @@ impl<K, C, R> Load<K, C, R> {
             flown.context = Some(context);
         }
         inner.phase = Phase::Resting(future);
-        let (wakers, unwanted) = (inner.take_wakers(), inner.waiters == 0);
+        let (wakers, unwanted) = (inner.take_wakers(), inner.waiters.is_empty());
         drop(inner);
         wake_all(wakers);
         if unwanted {
@@ -181,11 +179,10 @@ impl<K, C, R> Load<K, C, R> {
     }
 
     /// A waiter goes away. The last one takes the load with it.
-    pub(super) fn leave(self: &Arc<Self>, number: u64) {
+    pub(super) fn leave(self: &Arc<Self>, waiter: SlotId) {
         let mut inner = self.inner.lock();
-        inner.waiters -= 1;
-        let waker = inner.remove_waker(number);
-        let alone = inner.waiters == 0 && matches!(inner.phase, Phase::Resting(_));
+        let waker = inner.waiters.remove(waiter);
+        let alone = inner.waiters.is_empty() && matches!(inner.phase, Phase::Resting(_));
         drop(inner);
         drop(waker);
         if alone {
@@ -196,7 +193,7 @@ impl<K, C, R> Load<K, C, R> {
     /// Asked again under the lock: somebody may have joined meanwhile.
     fn abandon_if_alone(self: &Arc<Self>) {
         let mut inner = self.inner.lock();
-        if inner.waiters > 0 || !matches!(inner.phase, Phase::Resting(_)) {
+        if !inner.waiters.is_empty() || !matches!(inner.phase, Phase::Resting(_)) {
             return;
         }
         let phase = std::mem::replace(&mut inner.phase, Phase::Abandoned);
@@ -215,37 +212,42 @@ where
     C: Send + Sync + 'static,
     R: Clone + Send + Sync + 'static,
 {
-    /// Polls on behalf of waiter `number`, who wants the key at `index`.
-    pub(super) fn poll(self: &Arc<Self>, index: usize, number: u64, waker: &Waker) -> Turned<R> {
+    /// Polls on behalf of a waiter, for what it wants.
+    pub(super) fn poll<W: Wanted<R>>(
+        self: &Arc<Self>,
+        wanted: &W,
+        waiter: SlotId,
+        waker: &Waker,
+    ) -> Poll<W::Found> {
         let own = waker.clone();
         let mut inner = self.inner.lock();
-        if let Some(result) = inner.keys.get(index).and_then(|flown| flown.result.clone()) {
+        if let Some(found) = wanted.find(&inner.keys) {
             drop(inner);
             drop(own);
-            return Turned::Ready(Landed::Value(R::clone(&result)));
+            return Poll::Ready(found);
         }
-        let old = inner.set_waker(number, own);
+        let old = inner.waiters.get_mut(waiter).and_then(|kept| kept.replace(own));
         let turned = match std::mem::replace(&mut inner.phase, Phase::Polled(this_thread())) {
             Phase::Resting(future) => {
                 drop(inner);
-                return self.drive(index, number, waker, future);
+                return self.drive(wanted, waiter, waker, future);
             }
             Phase::Polled(by) => {
                 let within = by == this_thread();
                 inner.phase = Phase::Polled(by);
                 if within {
-                    Turned::Ready(Landed::Recursive)
+                    Poll::Ready(wanted.end(&inner.keys, &Ended::Recursive))
                 } else {
-                    Turned::Pending
+                    Poll::Pending
                 }
             }
             Phase::Preparing => {
                 inner.phase = Phase::Preparing;
-                Turned::Pending
+                Poll::Pending
             }
             gone @ (Phase::Landed | Phase::Abandoned) => {
                 inner.phase = gone;
-                Turned::Ready(Landed::Again)
+                Poll::Ready(wanted.end(&inner.keys, &Ended::Again))
             }
         };
         drop(inner);
@@ -254,7 +256,13 @@ where
     }
 
     /// Polls the future, which this thread has taken out.
-    fn drive(self: &Arc<Self>, index: usize, number: u64, waker: &Waker, future: LoadFuture<R>) -> Turned<R> {
+    fn drive<W: Wanted<R>>(
+        self: &Arc<Self>,
+        wanted: &W,
+        waiter: SlotId,
+        waker: &Waker,
+        future: LoadFuture<R>,
+    ) -> Poll<W::Found> {
         let mut future = future;
         let all = Waker::from(Arc::new(WakeAll {
             load: Arc::clone(self),
@@ -268,7 +276,7 @@ where
                 let wakers = if woken { inner.take_wakers() } else { Vec::new() };
                 drop(inner);
                 wake_all(wakers);
-                return Turned::Pending;
+                return Poll::Pending;
             }
             Ok(Poll::Ready(results)) => {
                 drop_contained(future);
@@ -280,7 +288,7 @@ where
                 self.land(std::iter::repeat_with(|| result.clone()));
             }
         }
-        self.poll(index, number, waker)
+        self.poll(wanted, waiter, waker)
     }
 
     /// Every key that has no result yet gets the next one; if they run out, the load broke its word.
@@ -308,31 +316,27 @@ where
     }
 }
 
-impl<K, C, R> Inner<K, C, R> {
-    fn add_waiter(&mut self) -> u64 {
-        self.waiters += 1;
-        self.next_waiter += 1;
-        self.next_waiter
+impl<K, C, R> Flown<K, C, R> {
+    pub(super) fn result(&self) -> Option<Arc<R>> {
+        self.result.clone()
     }
+}
 
-    /// Keeps the newest waker of a waiter; gives back the one before, to be dropped without the lock.
-    fn set_waker(&mut self, number: u64, waker: Waker) -> Option<Waker> {
-        match self.wakers.iter_mut().find(|(other, _)| *other == number) {
-            Some((_, kept)) => Some(std::mem::replace(kept, waker)),
-            None => {
-                self.wakers.push((number, waker));
-                None
-            }
+impl<R> From<&Ended> for Landed<R> {
+    fn from(how: &Ended) -> Self {
+        match how {
+            Ended::Again => Landed::Again,
+            Ended::Recursive => Landed::Recursive,
         }
     }
+}
 
-    fn remove_waker(&mut self, number: u64) -> Option<Waker> {
-        let at = self.wakers.iter().position(|(other, _)| *other == number)?;
-        Some(self.wakers.swap_remove(at).1)
-    }
-
-    fn take_wakers(&mut self) -> Vec<(u64, Waker)> {
-        std::mem::take(&mut self.wakers)
+impl<K, C, R> Inner<K, C, R> {
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        self.waiters
+            .iter_mut()
+            .filter_map(|(_, waker)| waker.take())
+            .collect()
     }
 
     /// The keys without a result.
@@ -368,9 +372,9 @@ where
 }
 
 /// Wakes all of them, without a lock. A panic in one goes on to the caller after the others are woken.
-fn wake_all(wakers: Vec<(u64, Waker)>) {
+fn wake_all(wakers: Vec<Waker>) {
     let mut first = None;
-    for (_, waker) in wakers {
+    for waker in wakers {
         let woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         first = first.or(woken.err());
     }

@@ -1,6 +1,7 @@
 //! Which keys are being loaded, and by which load.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::fmt;
 
 use hashbrown::HashTable;
@@ -8,7 +9,7 @@ use larder_core::sync::{Arc, AtomicUsize, Mutex, Ordering};
 
 use super::load::{Load, Overtaken};
 use super::turn::Turn;
-use super::waiter::Waiter;
+use super::waiter::{Waiter, Waiters};
 
 /// Shards of the table, each with one lock.
 const SHARDS: usize = 16;
@@ -32,6 +33,7 @@ struct Entry<K, C, R> {
     load: Arc<Load<K, C, R>>,
     /// Which of the load's keys it is.
     index: usize,
+    overtaken: Overtaken,
 }
 
 /// A key and its hash, computed by the caller before any lock.
@@ -50,10 +52,23 @@ pub enum Claim<K, C, R> {
 
 /// What a call for several keys is to do.
 pub struct Claimed<K, C, R> {
-    /// By the place of the key in the call: somebody else loads it.
-    pub joined: Vec<(usize, Waiter<K, C, R>)>,
+    /// What somebody else loads, load by load: the places of the keys in the call, and who waits for them.
+    pub joined: Vec<(Vec<usize>, Waiters<K, C, R>)>,
     /// The caller's turn for the others, if there are any.
     pub turn: Option<Turn<K, C, R>>,
+}
+
+/// Flights that were overtaken: kept for nothing but to be dropped where no lock is held.
+#[must_use = "it may hold the last of a key, whose drop is foreign code"]
+pub struct Overtook<K, C, R> {
+    entries: Vec<Entry<K, C, R>>,
+}
+
+impl<K, C, R> Overtook<K, C, R> {
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
 }
 
 /// As many keys are being loaded as may be at once.
@@ -91,6 +106,49 @@ impl<K, C, R> Flights<K, C, R> {
                 self.shared.count.fetch_sub(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// The key with this hash was written: a load of it that has begun must not store what it brings, and nobody who asks
+    /// from now on joins it. No key is compared: one of the same hash counts as the same, which costs it its place in
+    /// memory and nothing else. O(1) expected.
+    ///
+    /// Called under the lock under which the load's store step asks [`Overtaken::is_set`], and after whoever looks for the
+    /// key in vain can no longer do so: then a load that begins later looks after the write. What it returns is dropped
+    /// without a lock.
+    pub fn overtake(&self, hash: u64) -> Overtook<K, C, R> {
+        let mut entries = Vec::new();
+        if !self.is_empty() {
+            let mut shard = self.shard(hash).lock();
+            while let Ok(found) = shard.find_entry(hash, |entry| entry.key.hash == hash) {
+                entries.push(found.remove().0);
+            }
+        }
+        self.overtook(entries)
+    }
+
+    /// [`Flights::overtake`] for every key. O(flights).
+    pub fn overtake_all(&self) -> Overtook<K, C, R> {
+        let mut entries = Vec::new();
+        if !self.is_empty() {
+            for shard in &self.shared.shards {
+                entries.extend(std::mem::take(&mut *shard.lock()));
+            }
+        }
+        self.overtook(entries)
+    }
+
+    fn overtook(&self, entries: Vec<Entry<K, C, R>>) -> Overtook<K, C, R> {
+        for entry in &entries {
+            entry.overtaken.set();
+        }
+        self.shared.count.fetch_sub(entries.len(), Ordering::Relaxed);
+        Overtook { entries }
+    }
+
+    /// Whether a key with this hash is being loaded.
+    pub fn contains(&self, hash: u64) -> bool {
+        let shard = self.shard(hash).lock();
+        shard.find(hash, |entry| entry.key.hash == hash).is_some()
     }
 
     /// How many keys are being loaded.
@@ -137,8 +195,8 @@ impl<K: Eq, C, R> Flights<K, C, R> {
             },
             may_join,
         )? {
-            Ok(waiter) => Ok(Claim::Joined(waiter)),
-            Err((_, overtaken)) => Ok(Claim::Won(Turn::new(load, vec![(0, key, overtaken)]))),
+            Ok((load, index)) => Ok(Claim::Joined(Waiter::new(load, index))),
+            Err(overtaken) => Ok(Claim::Won(Turn::new(load, vec![(0, key, overtaken)]))),
         }
     }
 
@@ -153,7 +211,7 @@ impl<K: Eq, C, R> Flights<K, C, R> {
         may_join: impl Fn(usize, &C) -> bool,
     ) -> Result<Claimed<K, C, R>, FlightsFull> {
         let load = Load::new(self.clone());
-        let mut joined = Vec::new();
+        let mut joined = Joined::default();
         // Taken at once, so that it is let go if the table turns out to be full.
         let mut turn = Turn::new(Arc::clone(&load), Vec::new());
         for (place, (hash, key)) in keys.into_iter().enumerate() {
@@ -162,15 +220,18 @@ impl<K: Eq, C, R> Flights<K, C, R> {
                 key: Arc::clone(&key),
             };
             match self.claim_into(&load, hashed, |context| may_join(place, context))? {
-                Ok(waiter) => joined.push((place, waiter)),
-                Err((_, overtaken)) => turn.add(place, key, overtaken),
+                Ok((load, index)) => joined.add(place, load, index),
+                Err(overtaken) => turn.add(place, key, overtaken),
             }
         }
         let turn = (!turn.is_empty()).then_some(turn);
-        Ok(Claimed { joined, turn })
+        Ok(Claimed {
+            joined: joined.by_load,
+            turn,
+        })
     }
 
-    /// The inner result: a waiter, or the place of the key in `load`.
+    /// The inner result: a load that is joined, and which of its keys it is; or what the caller's own will be told.
     #[expect(
         clippy::type_complexity,
         reason = "two outcomes beside an error, all of them local"
@@ -180,28 +241,20 @@ impl<K: Eq, C, R> Flights<K, C, R> {
         load: &Arc<Load<K, C, R>>,
         key: Hashed<K>,
         may_join: impl FnOnce(&C) -> bool,
-    ) -> Result<Result<Waiter<K, C, R>, (usize, Overtaken)>, FlightsFull> {
+    ) -> Result<Result<(Arc<Load<K, C, R>>, usize), Overtaken>, FlightsFull> {
         let mut shard = self.shard(key.hash).lock();
         let found = shard.find_mut(key.hash, |entry| entry.key.is(&key));
         if let Some(entry) = found {
-            if let Some(number) = entry.load.join(entry.index, may_join) {
-                let joined = Waiter::new(Arc::clone(&entry.load), entry.index, number);
-                drop(shard);
-                return Ok(Ok(joined));
+            if entry.load.may_be_joined(entry.index, may_join) {
+                return Ok(Ok((Arc::clone(&entry.load), entry.index)));
             }
-            // It lands for those who joined it before; from now on the key is this load's.
-            let (index, overtaken) = load.add_key(key.clone());
-            let old = std::mem::replace(
-                entry,
-                Entry {
-                    key,
-                    load: Arc::clone(load),
-                    index,
-                },
-            );
+            // It lands for those who joined it before; from now on the key is this load's, and writers tell this one alone.
+            entry.overtaken.set();
+            let old = std::mem::replace(entry, Entry::new(key, load));
+            let overtaken = entry.overtaken.clone();
             drop(shard);
             drop(old);
-            return Ok(Err((index, overtaken)));
+            return Ok(Err(overtaken));
         }
         if self.shared.count.fetch_add(1, Ordering::Relaxed) >= self.shared.limit {
             self.shared.count.fetch_sub(1, Ordering::Relaxed);
@@ -209,26 +262,50 @@ impl<K: Eq, C, R> Flights<K, C, R> {
                 limit: self.shared.limit,
             });
         }
-        let (index, overtaken) = load.add_key(key.clone());
-        let entry = Entry {
-            key: key.clone(),
-            load: Arc::clone(load),
-            index,
-        };
-        shard.insert_unique(key.hash, entry, |entry| entry.key.hash);
-        Ok(Err((index, overtaken)))
+        let (hash, entry) = (key.hash, Entry::new(key, load));
+        let overtaken = entry.overtaken.clone();
+        shard.insert_unique(hash, entry, |entry| entry.key.hash);
+        Ok(Err(overtaken))
     }
+}
 
-    /// `key` is being written: a load of it that has begun must not store what it brings, and nobody who asks from
-    /// now on joins it. Called under the lock under which the load's store step asks [`Overtaken::is_set`].
-    pub fn overtake(&self, hash: u64, key: &K) {
-        let mut shard = self.shard(hash).lock();
-        let found = shard.find_entry(hash, |entry| entry.key.hash == hash && *entry.key.key == *key);
-        let Ok(found) = found else { return };
-        let (entry, _) = found.remove();
-        drop(shard);
-        self.shared.count.fetch_sub(1, Ordering::Relaxed);
-        entry.load.overtake(entry.index);
+/// What a call for several keys has joined.
+struct Joined<K, C, R> {
+    by_load: Vec<(Vec<usize>, Waiters<K, C, R>)>,
+    /// Where in `by_load` a load is.
+    known: HashMap<*const Load<K, C, R>, usize>,
+}
+
+impl<K, C, R> Joined<K, C, R> {
+    fn add(&mut self, place: usize, load: Arc<Load<K, C, R>>, index: usize) {
+        let known = self.known.entry(Arc::as_ptr(&load)).or_insert(self.by_load.len());
+        match self.by_load.get_mut(*known) {
+            Some((places, waiters)) => {
+                places.push(place);
+                waiters.add(index);
+            }
+            None => self.by_load.push((vec![place], Waiters::new(load, vec![index]))),
+        }
+    }
+}
+
+impl<K, C, R> Default for Joined<K, C, R> {
+    fn default() -> Self {
+        Joined {
+            by_load: Vec::new(),
+            known: HashMap::new(),
+        }
+    }
+}
+
+impl<K, C, R> Entry<K, C, R> {
+    fn new(key: Hashed<K>, load: &Arc<Load<K, C, R>>) -> Self {
+        Entry {
+            index: load.add_key(key.clone()),
+            load: Arc::clone(load),
+            key,
+            overtaken: Overtaken::default(),
+        }
     }
 }
 
@@ -252,6 +329,14 @@ impl<K, C, R> Clone for Flights<K, C, R> {
         Flights {
             shared: Arc::clone(&self.shared),
         }
+    }
+}
+
+impl<K, C, R> fmt::Debug for Overtook<K, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Overtook")
+            .field("flights", &self.entries.len())
+            .finish()
     }
 }
 

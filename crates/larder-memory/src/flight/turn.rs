@@ -5,7 +5,7 @@ use std::fmt;
 use larder_core::sync::Arc;
 
 use super::load::{Load, LoadFuture, Overtaken};
-use super::waiter::Waiter;
+use super::waiter::{Waiter, Waiters};
 
 /// The caller's turn for one key or more.
 ///
@@ -59,7 +59,12 @@ impl<K, C, R> Turn<K, C, R> {
 
     /// A waiter for the key at `index` (of [`Turn::keys`]), for the caller itself.
     pub fn waiter(&self, index: usize) -> Waiter<K, C, R> {
-        Waiter::new(Arc::clone(&self.load), index, self.load.wait())
+        Waiter::new(Arc::clone(&self.load), index)
+    }
+
+    /// A waiter for all keys (of [`Turn::keys`], in their order), for the caller itself.
+    pub fn waiters(&self) -> Waiters<K, C, R> {
+        Waiters::new(Arc::clone(&self.load), (0..self.keys.len()).collect())
     }
 
     /// Starts the load of all keys that were not given. `contexts` has one for each key of [`Turn::keys`]; `future`

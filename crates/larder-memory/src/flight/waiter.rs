@@ -7,14 +7,22 @@ use std::task::{Context, Poll};
 
 use larder_core::sync::Arc;
 
-use super::load::{Load, Turned};
+use super::load::{Ended, Flown, Load, Wanted};
+use crate::slots::SlotId;
 
 /// Resolves to what the load brings for one key. Polling it drives the load; dropping it lets the others go on.
 #[must_use = "futures do nothing unless polled"]
 pub struct Waiter<K, C, R> {
-    load: Arc<Load<K, C, R>>,
-    index: usize,
-    number: u64,
+    place: Place<K, C, R>,
+    wanted: One,
+}
+
+/// Resolves to what the load brings for several of its keys, in their order. Polling it drives the load; dropping it lets
+/// the others go on.
+#[must_use = "futures do nothing unless polled"]
+pub struct Waiters<K, C, R> {
+    place: Place<K, C, R>,
+    wanted: Several,
 }
 
 /// How a wait ended.
@@ -28,9 +36,86 @@ pub enum Landed<R> {
     Recursive,
 }
 
+/// A place among those who wait for a load.
+struct Place<K, C, R> {
+    load: Arc<Load<K, C, R>>,
+    waiter: SlotId,
+}
+
+/// One key of a load.
+struct One(usize);
+
+/// Several keys of a load.
+struct Several(Vec<usize>);
+
 impl<K, C, R> Waiter<K, C, R> {
-    pub(super) fn new(load: Arc<Load<K, C, R>>, index: usize, number: u64) -> Self {
-        Waiter { load, index, number }
+    pub(super) fn new(load: Arc<Load<K, C, R>>, index: usize) -> Self {
+        Waiter {
+            place: Place::new(load),
+            wanted: One(index),
+        }
+    }
+}
+
+impl<K, C, R> Waiters<K, C, R> {
+    pub(super) fn new(load: Arc<Load<K, C, R>>, indexes: Vec<usize>) -> Self {
+        Waiters {
+            place: Place::new(load),
+            wanted: Several(indexes),
+        }
+    }
+
+    /// One key more.
+    pub(super) fn add(&mut self, index: usize) {
+        self.wanted.0.push(index);
+    }
+}
+
+impl<K, C, R> Place<K, C, R> {
+    fn new(load: Arc<Load<K, C, R>>) -> Self {
+        Place {
+            waiter: load.wait(),
+            load,
+        }
+    }
+}
+
+impl<R> Wanted<R> for One {
+    type Found = Found<R>;
+
+    fn find<K, C>(&self, keys: &[Flown<K, C, R>]) -> Option<Found<R>> {
+        keys.get(self.0)?.result().map(Landed::Value)
+    }
+
+    fn end<K, C>(&self, _keys: &[Flown<K, C, R>], how: &Ended) -> Found<R> {
+        how.into()
+    }
+}
+
+impl<R> Wanted<R> for Several {
+    type Found = Vec<Found<R>>;
+
+    fn find<K, C>(&self, keys: &[Flown<K, C, R>]) -> Option<Vec<Found<R>>> {
+        // Nearly always all of them come at once, so the first one tells.
+        self.0.iter().map(|index| One(*index).find(keys)).collect()
+    }
+
+    fn end<K, C>(&self, keys: &[Flown<K, C, R>], how: &Ended) -> Vec<Found<R>> {
+        let found = |index: &usize| One(*index).find(keys).unwrap_or_else(|| how.into());
+        self.0.iter().map(found).collect()
+    }
+}
+
+/// A result that is shared by all who wait for it.
+type Found<R> = Landed<Arc<R>>;
+
+impl<R: Clone> Landed<Arc<R>> {
+    fn into_own(self) -> Landed<R> {
+        match self {
+            Landed::Value(shared) => Landed::Value(R::clone(&shared)),
+            Landed::Again => Landed::Again,
+            Landed::Recursive => Landed::Recursive,
+        }
     }
 }
 
@@ -43,21 +128,43 @@ where
     type Output = Landed<R>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Landed<R>> {
-        match self.load.poll(self.index, self.number, context.waker()) {
-            Turned::Ready(landed) => Poll::Ready(landed),
-            Turned::Pending => Poll::Pending,
-        }
+        let Place { load, waiter } = &self.place;
+        let found = load.poll(&self.wanted, *waiter, context.waker());
+        found.map(Landed::into_own)
     }
 }
 
-impl<K, C, R> Drop for Waiter<K, C, R> {
+impl<K, C, R> Future for Waiters<K, C, R>
+where
+    K: Send + Sync + 'static,
+    C: Send + Sync + 'static,
+    R: Clone + Send + Sync + 'static,
+{
+    type Output = Vec<Landed<R>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Vec<Landed<R>>> {
+        let Place { load, waiter } = &self.place;
+        let found = load.poll(&self.wanted, *waiter, context.waker());
+        found.map(|all| all.into_iter().map(Landed::into_own).collect())
+    }
+}
+
+impl<K, C, R> Drop for Place<K, C, R> {
     fn drop(&mut self) {
-        self.load.leave(self.number);
+        self.load.leave(self.waiter);
     }
 }
 
 impl<K, C, R> fmt::Debug for Waiter<K, C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiter").finish_non_exhaustive()
+    }
+}
+
+impl<K, C, R> fmt::Debug for Waiters<K, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiters")
+            .field("keys", &self.wanted.0.len())
+            .finish_non_exhaustive()
     }
 }

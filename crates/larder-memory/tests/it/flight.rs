@@ -76,9 +76,9 @@ fn poll_with(waiter: &mut Wait, waker: &Waker) -> Poll<Landed<Outcome>> {
 }
 
 /// Polls until the wait is over; a load here never needs more than a few polls.
-fn finish(waiter: &mut Wait) -> Landed<Outcome> {
+fn finish<W: Future + Unpin>(waiter: &mut W) -> W::Output {
     for _ in 0..100 {
-        if let Poll::Ready(landed) = poll(waiter) {
+        if let Poll::Ready(landed) = Pin::new(&mut *waiter).poll(&mut Context::from_waker(Waker::noop())) {
             return landed;
         }
     }
@@ -311,11 +311,17 @@ fn what_was_found_on_the_second_look_is_given_to_all() {
 #[test]
 fn a_flight_that_may_not_be_joined_lands_for_those_who_did() {
     let (table, old, new) = (table(), Loader::default(), Loader::default());
-    let mut first = start(won(&table, 1), old.load(1, 3));
+    let turn = won(&table, 1);
+    let overtaken = turn.overtaken(0).unwrap();
+    let mut first = start(turn, old.load(1, 3));
     assert!(poll(&mut first).is_pending());
     let Claim::Won(turn) = claim_at(&table, 1, 9) else {
         panic!("joined a flight that is too old")
     };
+    assert!(
+        overtaken.is_set(),
+        "writers will tell the newer flight alone, so the older one must not store"
+    );
     let mut second = turn.waiter(0);
     turn.start(vec![Arc::new(9)], Box::pin(async { vec![Ok(2)] }));
     let Claim::Joined(mut third) = claim_at(&table, 1, 9) else {
@@ -343,15 +349,73 @@ fn a_key_that_is_written_is_loaded_anew_and_the_old_load_knows() {
     let overtaken = turn.overtaken(0).unwrap();
     let mut first = start(turn, async { Ok(1) });
     assert!(!overtaken.is_set());
-    table.overtake(2, &2);
-    assert!(!overtaken.is_set(), "another key was written");
-    table.overtake(1, &1);
+    assert!(table.overtake(2).is_empty(), "another key was written");
+    assert!(!overtaken.is_set());
+    assert!(!table.overtake(1).is_empty());
     assert!(overtaken.is_set());
     assert!(table.is_empty());
     let turn = won(&table, 1);
     assert_eq!(finish(&mut first), Landed::Value(Ok(1)));
     assert_eq!(table.len(), 1, "the old load took the new turn's place with it");
     drop(turn);
+}
+
+/// Contract: P46 (partial: the flight table, without a pool)
+#[test]
+fn everything_may_be_overtaken_at_once() {
+    let table = table();
+    let turns: Vec<Right> = (1..=40).map(|key| won(&table, key)).collect();
+    let overtaken: Vec<_> = turns.iter().map(|turn| turn.overtaken(0).unwrap()).collect();
+    assert!(table.contains(7));
+    drop(table.overtake_all());
+    assert!(table.is_empty() && !table.contains(7));
+    assert!(overtaken.iter().all(larder_memory::flight::Overtaken::is_set));
+    // The places in the table are not theirs any more.
+    let turn = won(&table, 7);
+    drop(turns);
+    assert_eq!(table.len(), 1);
+    drop(turn);
+}
+
+/// A turn that is let go after some of its keys were given: those have their value, the others ask again.
+#[test]
+fn a_turn_that_is_let_go_keeps_what_it_gave() {
+    let table = table();
+    let keys = [1_u32, 2].map(|key| (u64::from(key), Arc::new(key)));
+    let mut turn = table.claim_many(keys, |_, _| true).unwrap().turn.unwrap();
+    let mut waiters = turn.waiters();
+    turn.give(1, Ok(20));
+    assert!(
+        Pin::new(&mut waiters)
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    drop(turn);
+    assert_eq!(finish(&mut waiters), [Landed::Again, Landed::Value(Ok(20))]);
+}
+
+/// Ten thousand callers of one key: each poll is cheap, whoever leaves makes room for others, and all are served.
+#[test]
+fn a_herd_is_served() {
+    let (table, may_end) = (table(), Arc::new(AtomicBool::new(false)));
+    let load = {
+        let may_end = Arc::clone(&may_end);
+        poll_fn(move |_| match may_end.load(Ordering::SeqCst) {
+            true => Poll::Ready(Ok(7)),
+            false => Poll::Pending,
+        })
+    };
+    let mut leader = start(won(&table, 1), load);
+    let mut herd: Vec<Wait> = (0..10_000).map(|_| joined(&table, 1)).collect();
+    assert!(herd.iter_mut().all(|waiter| poll(waiter).is_pending()));
+    herd.truncate(5_000);
+    herd.extend((0..5_000).map(|_| joined(&table, 1)));
+    may_end.store(true, Ordering::SeqCst);
+    assert_eq!(finish(&mut leader), Landed::Value(Ok(7)));
+    assert!(
+        herd.iter_mut()
+            .all(|waiter| poll(waiter) == Poll::Ready(Landed::Value(Ok(7))))
+    );
 }
 
 /// Contract: P61 (partial: the flight table, without a pool)
@@ -402,15 +466,20 @@ fn batches_and_single_loads_share_one_table() {
     let mut single = start(won(&table, 2), async { Ok(2) });
     let keys = [1_u32, 2, 3, 4].map(|key| (u64::from(key), Arc::new(key)));
     let claimed = table.claim_many(keys, |_, _| true).unwrap();
-    let [(place, mut of_single)] = <[_; 1]>::try_from(claimed.joined).unwrap();
-    assert_eq!(place, 1);
+    let [(places, mut of_single)] = <[_; 1]>::try_from(claimed.joined).unwrap();
+    assert_eq!(places, [1]);
     let mut turn = claimed.turn.unwrap();
     assert_eq!(
         turn.keys().map(|(place, key)| (place, **key)).collect::<Vec<_>>(),
         [(0, 1), (2, 3), (3, 4)]
     );
-    let mut waiters: Vec<Wait> = (0..3).map(|index| turn.waiter(index)).collect();
+    let mut waiters = turn.waiters();
     let mut joiner = joined(&table, 3);
+    let again = [4_u32, 5, 1].map(|key| (u64::from(key), Arc::new(key)));
+    let again = table.claim_many(again, |_, _| true).unwrap();
+    let [(places, mut of_batch)] = <[_; 1]>::try_from(again.joined).unwrap();
+    assert_eq!(places, [0, 2], "two keys of one load, one wait");
+    drop(again.turn);
     // Found on the second look: the load brings the other two.
     turn.give(1, Ok(30));
     turn.start(
@@ -418,9 +487,13 @@ fn batches_and_single_loads_share_one_table() {
         Box::pin(async { vec![Ok(10), Ok(40)] }),
     );
     assert_eq!(finish(&mut joiner), Landed::Value(Ok(30)));
-    let landed: Vec<_> = waiters.iter_mut().map(finish).collect();
+    let landed = finish(&mut waiters);
     assert_eq!(landed, [10, 30, 40].map(|value| Landed::Value(Ok(value))));
-    assert_eq!(finish(&mut of_single), Landed::Value(Ok(2)));
+    assert_eq!(
+        finish(&mut of_batch),
+        [40, 10].map(|value| Landed::Value(Ok(value)))
+    );
+    assert_eq!(finish(&mut of_single), [Landed::Value(Ok(2))]);
     assert_eq!(finish(&mut single), Landed::Value(Ok(2)));
     assert!(table.is_empty());
 }

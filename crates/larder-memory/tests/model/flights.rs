@@ -155,18 +155,14 @@ async fn fetch_many(table: &Table, keys: [u32; 2]) {
     let claimed = table
         .claim_many(keys.map(|key| (u64::from(key), Arc::new(key))), |_, _| true)
         .unwrap();
-    let mut waiters: Vec<_> = claimed
+    let mut waits: Vec<_> = claimed
         .joined
         .into_iter()
-        .map(|(place, waiter)| (keys[place], waiter))
+        .map(|(places, waiters)| (places.iter().map(|place| keys[*place]).collect(), waiters))
         .collect();
     if let Some(turn) = claimed.turn {
         let mine: Vec<u32> = turn.keys().map(|(_, key)| **key).collect();
-        waiters.extend(
-            mine.iter()
-                .enumerate()
-                .map(|(index, key)| (*key, turn.waiter(index))),
-        );
+        waits.push((mine.clone(), turn.waiters()));
         let contexts = mine.iter().map(|_| Arc::new(0)).collect();
         turn.start(
             contexts,
@@ -176,8 +172,12 @@ async fn fetch_many(table: &Table, keys: [u32; 2]) {
             }),
         );
     }
-    for (key, waiter) in waiters {
-        assert_eq!(waiter.await, Landed::Value(Ok(u64::from(key))));
+    for (keys, waiters) in waits {
+        let wanted: Vec<_> = keys
+            .iter()
+            .map(|key| Landed::Value(Ok(u64::from(*key))))
+            .collect();
+        assert_eq!(waiters.await, wanted);
     }
 }
 
@@ -195,8 +195,8 @@ fn a_load_that_was_overtaken_stores_nothing() {
             thread::spawn(move || {
                 origin.store(1, Ordering::SeqCst);
                 let mut resident = resident.lock();
-                table.overtake(1, &1);
                 *resident = Some(1);
+                drop(table.overtake(1));
             })
         };
         if let Claim::Won(turn) = table.claim(1, Arc::new(1), |_| true).unwrap() {
