@@ -115,10 +115,10 @@ impl<K, C, R> Load<K, C, R> {
         inner.keys.len() - 1
     }
 
-    /// Whether somebody who begins to wait now may wait for what the load brings for the key at `index`.
-    pub(super) fn may_be_joined(&self, index: usize, may_join: impl FnOnce(&C) -> bool) -> bool {
-        let inner = self.inner.lock();
-        match inner.phase {
+    /// One more who waits, if the load can still be joined for the key at `index`.
+    pub(super) fn join(&self, index: usize, may_join: impl FnOnce(&C) -> bool) -> Option<SlotId> {
+        let mut inner = self.inner.lock();
+        let open = match inner.phase {
             // It has not pinned anything yet, so it begins after whoever asks now.
             Phase::Preparing => true,
             Phase::Abandoned => false,
@@ -126,13 +126,13 @@ impl<K, C, R> Load<K, C, R> {
                 let context = inner.keys.get(index).and_then(|flown| flown.context.as_deref());
                 context.is_some_and(may_join)
             }
-        }
+        };
+        open.then(|| inner.wait())
     }
 
     /// One more who waits.
     pub(super) fn wait(&self) -> SlotId {
-        let waiter = self.inner.lock().waiters.insert(None);
-        waiter.expect("invariant: fewer wait for a load than there are places in a slab")
+        self.inner.lock().wait()
     }
 
     /// The result of one key, before or without the load.
@@ -332,6 +332,11 @@ impl<R> From<&Ended> for Landed<R> {
 }
 
 impl<K, C, R> Inner<K, C, R> {
+    fn wait(&mut self) -> SlotId {
+        let waiter = self.waiters.insert(None);
+        waiter.expect("invariant: fewer wait for a load than there are places in a slab")
+    }
+
     fn take_wakers(&mut self) -> Vec<Waker> {
         self.waiters
             .iter_mut()

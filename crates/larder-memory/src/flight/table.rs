@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::fmt;
 
 use hashbrown::HashTable;
-use larder_core::sync::{Arc, AtomicUsize, Mutex, Ordering};
+use larder_core::sync::{Arc, AtomicUsize, Mutex, Ordering, fence};
 
 use super::load::{Load, Overtaken};
 use super::turn::Turn;
-use super::waiter::{Waiter, Waiters};
+use super::waiter::{Place, Waiter, Waiters};
 
 /// Shards of the table, each with one lock.
 const SHARDS: usize = 16;
@@ -195,7 +195,7 @@ impl<K: Eq, C, R> Flights<K, C, R> {
             },
             may_join,
         )? {
-            Ok((load, index)) => Ok(Claim::Joined(Waiter::new(load, index))),
+            Ok((place, index)) => Ok(Claim::Joined(Waiter::of(place, index))),
             Err(overtaken) => Ok(Claim::Won(Turn::new(load, vec![(0, key, overtaken)]))),
         }
     }
@@ -220,7 +220,7 @@ impl<K: Eq, C, R> Flights<K, C, R> {
                 key: Arc::clone(&key),
             };
             match self.claim_into(&load, hashed, |context| may_join(place, context))? {
-                Ok((load, index)) => joined.add(place, load, index),
+                Ok((waiting, index)) => joined.add(place, waiting, index),
                 Err(overtaken) => turn.add(place, key, overtaken),
             }
         }
@@ -231,7 +231,7 @@ impl<K: Eq, C, R> Flights<K, C, R> {
         })
     }
 
-    /// The inner result: a load that is joined, and which of its keys it is; or what the caller's own will be told.
+    /// The inner result: a place among those who wait for a load, and which of its keys it is; or what the caller's own will be told.
     #[expect(
         clippy::type_complexity,
         reason = "two outcomes beside an error, all of them local"
@@ -241,12 +241,12 @@ impl<K: Eq, C, R> Flights<K, C, R> {
         load: &Arc<Load<K, C, R>>,
         key: Hashed<K>,
         may_join: impl FnOnce(&C) -> bool,
-    ) -> Result<Result<(Arc<Load<K, C, R>>, usize), Overtaken>, FlightsFull> {
+    ) -> Result<Result<(Place<K, C, R>, usize), Overtaken>, FlightsFull> {
         let mut shard = self.shard(key.hash).lock();
         let found = shard.find_mut(key.hash, |entry| entry.key.is(&key));
         if let Some(entry) = found {
-            if entry.load.may_be_joined(entry.index, may_join) {
-                return Ok(Ok((Arc::clone(&entry.load), entry.index)));
+            if let Some(waiter) = entry.load.join(entry.index, may_join) {
+                return Ok(Ok((Place::taken(Arc::clone(&entry.load), waiter), entry.index)));
             }
             // It lands for those who joined it before; from now on the key is this load's, and writers tell this one alone.
             entry.overtaken.set();
@@ -256,7 +256,10 @@ impl<K: Eq, C, R> Flights<K, C, R> {
             drop(old);
             return Ok(Err(overtaken));
         }
-        if self.shared.count.fetch_add(1, Ordering::Relaxed) >= self.shared.limit {
+        let before = self.shared.count.fetch_add(1, Ordering::Relaxed);
+        // Either a writer that has published now sees the count, or whoever claims sees what was published.
+        fence(Ordering::SeqCst);
+        if before >= self.shared.limit {
             self.shared.count.fetch_sub(1, Ordering::Relaxed);
             return Err(FlightsFull {
                 limit: self.shared.limit,
@@ -277,14 +280,17 @@ struct Joined<K, C, R> {
 }
 
 impl<K, C, R> Joined<K, C, R> {
-    fn add(&mut self, place: usize, load: Arc<Load<K, C, R>>, index: usize) {
-        let known = self.known.entry(Arc::as_ptr(&load)).or_insert(self.by_load.len());
+    fn add(&mut self, place: usize, waiting: Place<K, C, R>, index: usize) {
+        let known = self.known.entry(waiting.load()).or_insert(self.by_load.len());
         match self.by_load.get_mut(*known) {
+            // One place among those who wait is enough: the new one is given up.
             Some((places, waiters)) => {
                 places.push(place);
                 waiters.add(index);
             }
-            None => self.by_load.push((vec![place], Waiters::new(load, vec![index]))),
+            None => self
+                .by_load
+                .push((vec![place], Waiters::of(waiting, vec![index]))),
         }
     }
 }

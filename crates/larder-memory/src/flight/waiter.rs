@@ -37,7 +37,7 @@ pub enum Landed<R> {
 }
 
 /// A place among those who wait for a load.
-struct Place<K, C, R> {
+pub(super) struct Place<K, C, R> {
     load: Arc<Load<K, C, R>>,
     waiter: SlotId,
 }
@@ -50,8 +50,12 @@ struct Several(Vec<usize>);
 
 impl<K, C, R> Waiter<K, C, R> {
     pub(super) fn new(load: Arc<Load<K, C, R>>, index: usize) -> Self {
+        Self::of(Place::new(load), index)
+    }
+
+    pub(super) fn of(place: Place<K, C, R>, index: usize) -> Self {
         Waiter {
-            place: Place::new(load),
+            place,
             wanted: One(index),
         }
     }
@@ -59,8 +63,12 @@ impl<K, C, R> Waiter<K, C, R> {
 
 impl<K, C, R> Waiters<K, C, R> {
     pub(super) fn new(load: Arc<Load<K, C, R>>, indexes: Vec<usize>) -> Self {
+        Self::of(Place::new(load), indexes)
+    }
+
+    pub(super) fn of(place: Place<K, C, R>, indexes: Vec<usize>) -> Self {
         Waiters {
-            place: Place::new(load),
+            place,
             wanted: Several(indexes),
         }
     }
@@ -73,10 +81,17 @@ impl<K, C, R> Waiters<K, C, R> {
 
 impl<K, C, R> Place<K, C, R> {
     fn new(load: Arc<Load<K, C, R>>) -> Self {
-        Place {
-            waiter: load.wait(),
-            load,
-        }
+        let waiter = load.wait();
+        Self::taken(load, waiter)
+    }
+
+    /// The place that was taken under this number.
+    pub(super) fn taken(load: Arc<Load<K, C, R>>, waiter: SlotId) -> Self {
+        Place { load, waiter }
+    }
+
+    pub(super) fn load(&self) -> *const Load<K, C, R> {
+        Arc::as_ptr(&self.load)
     }
 }
 
