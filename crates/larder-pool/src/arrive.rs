@@ -12,7 +12,7 @@ use crate::options::InsertOptions;
 use crate::shared::Shared;
 use crate::store::{Arrival, Extra, Guard, Idle, Life, Named, TAG_BYTES};
 use crate::tags::TagsError;
-use crate::{Entity, EntityId, FillRejection, InsertError, Origin, TagSet};
+use crate::{Entity, EntityId, FillRejection, InsertError, Loaded, Origin, TagSet};
 
 /// A value somebody wants to have stored, and what is known about it.
 pub(crate) struct Wish<T> {
@@ -23,6 +23,8 @@ pub(crate) struct Wish<T> {
     pub(crate) depends_on: Vec<Target>,
     pub(crate) as_of: Option<AsOf>,
     pub(crate) pin: Option<Pin>,
+    /// For what was loaded: the pin on the id alone that was taken before the load began.
+    pub(crate) flight: Option<Pin>,
     pub(crate) origin: Origin,
 }
 
@@ -33,7 +35,6 @@ pub(crate) enum Unfit {
     BadTag(TargetError),
     IdTooLong,
     /// It comes too late.
-    #[expect(dead_code, reason = "loads will tell why")]
     Late(FillRejection),
 }
 
@@ -51,7 +52,23 @@ impl<T> Wish<T> {
             depends_on: options.depends_on,
             as_of: options.as_of,
             pin: options.pin,
+            flight: None,
             origin: Origin::Inserted,
+        }
+    }
+
+    /// What a load brought, pinned before it began.
+    pub(crate) fn loaded(value: Arc<T>, loaded: Loaded<T>, flight: Pin) -> Self {
+        Wish {
+            value,
+            time_to_live: loaded.time_to_live,
+            time_to_idle: loaded.time_to_idle,
+            tags: loaded.tags,
+            depends_on: loaded.depends_on,
+            as_of: loaded.as_of,
+            pin: None,
+            flight: Some(flight),
+            origin: Origin::Loaded,
         }
     }
 }
@@ -106,6 +123,7 @@ impl<T: Entity> Shared<T> {
             depends_on,
             as_of,
             pin,
+            flight,
             origin,
             ..
         } = wish;
@@ -121,7 +139,10 @@ impl<T: Entity> Shared<T> {
         }
         let idle = time_to_idle.or(self.config.time_to_idle);
         let idle = idle.filter(|time| *time < crate::limits::FOREVER);
-        let pins = self.pins(&id, &targets, as_of, pin)?;
+        let pins = match flight {
+            Some(flight) => self.pins_of_flight(&id, &targets, as_of, flight)?,
+            None => self.pins(&id, &targets, as_of, pin)?,
+        };
         let weight = self.weigh(&value);
         let needs_extra = !targets.is_empty() || idle.is_some() || as_of.is_some();
         let extra = needs_extra.then(|| {
@@ -204,6 +225,56 @@ impl<T: Entity> Shared<T> {
         })
     }
 
+    /// The same for a value that was loaded under a pin on its id alone: writes of the id are told to the flight.
+    fn pins_of_flight(
+        &self,
+        id: &T::Id,
+        targets: &[Target],
+        as_of: Option<AsOf>,
+        flight: Pin,
+    ) -> Result<Pins, Unfit> {
+        let pin = self.extended(flight, targets, as_of)?;
+        let kept = match id.to_key() {
+            Ok(key) if !targets.is_empty() => {
+                pin.without(&[self.entity_target(key), self.namespace_target()])
+            }
+            _ => None,
+        };
+        Ok(Pins {
+            started: Some(pin.started()),
+            kept,
+            asked: Some(pin),
+        })
+    }
+
+    /// The pin of a load that has ended, on everything that what it brought depends on.
+    fn extended(&self, flight: Pin, targets: &[Target], as_of: Option<AsOf>) -> Result<Pin, Unfit> {
+        let mut pin = flight;
+        pin.extend(targets)?;
+        if let Some(point) = as_of {
+            // Compared with the copy like the others; the load's own pin leaves it to the pool's.
+            pin.extend(&[self.namespace_target()])?;
+            pin.as_of(point).map_err(|_| Unfit::Late(FillRejection::Behind))?;
+        }
+        Ok(pin)
+    }
+
+    /// The same for the answer that there is no such entity.
+    pub(crate) fn pin_absence(&self, loaded: Loaded<T>, flight: Pin) -> Result<Pin, Unfit> {
+        let mut targets = loaded.tags.into_targets()?;
+        targets.extend(loaded.depends_on);
+        if targets.len() > TAGS_MAX {
+            return Err(Unfit::TooManyTags);
+        }
+        self.extended(flight, &targets, loaded.as_of)
+    }
+
+    /// A pin on an id alone, for a load of it.
+    pub(crate) fn flight_pin(&self, key: Key) -> Pin {
+        let pin = self.fence.pin(&[self.entity_target(key)]);
+        pin.expect("invariant: one target is fewer than a pin may hold")
+    }
+
     /// A pin on an id, and on whatever ends or overtakes a value of it that is being read.
     pub(crate) fn pin_id<Q: ToKey + ?Sized>(&self, id: &Q) -> Pin {
         self.pins_taken.store(true, Ordering::SeqCst);
@@ -237,6 +308,13 @@ impl<T: Entity> Shared<T> {
         Target::Entity {
             entity: self.name.clone(),
             id,
+        }
+    }
+
+    /// The target that ends the whole pool, in memory and wherever else its namespace is known.
+    pub(crate) fn namespace_target(&self) -> Target {
+        Target::Namespace {
+            namespace: self.namespace.clone(),
         }
     }
 
@@ -293,6 +371,17 @@ fn charge(weight: usize, extra: Option<&Extra>) -> u64 {
 }
 
 impl Unfit {
+    /// Why a value that was loaded is not kept.
+    pub(crate) fn rejecting(self) -> FillRejection {
+        match self {
+            Unfit::ZeroTtl => FillRejection::ZeroTtl,
+            Unfit::TooManyTags => FillRejection::TooManyTargets,
+            Unfit::BadTag(_) => FillRejection::BadTag,
+            Unfit::IdTooLong => FillRejection::IdTooLong,
+            Unfit::Late(why) => why,
+        }
+    }
+
     /// As the caller of an insert is told.
     pub(crate) fn refusing<T>(self, value: Arc<T>) -> InsertError<T> {
         match self {

@@ -62,7 +62,6 @@ impl Background {
     }
 
     /// Whether nothing is spawned any more.
-    #[expect(dead_code, reason = "loads will ask")]
     pub(crate) fn is_stopped(&self) -> bool {
         self.shared.lock().stopped
     }

@@ -1,16 +1,20 @@
 //! [`Batch`]: many changes that become visible at once, or not at all.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_core::{Cause, ToKey};
+
 use crate::arrive::Wish;
 use crate::error::BatchErrorKind;
 use crate::limits::{BATCH_ITEMS_MAX, UPDATE_RETRIES_MAX};
 use crate::options::{InsertOptions, IsOlder, OnConflict};
+use crate::panics::Panics;
 use crate::store::{EachRule, Operation, Stopped, Together, Use};
-use crate::{BatchError, Entity, InsertError, Pool, Reason};
+use crate::{BatchError, Entity, InsertError, Pool, Reason, ToId};
 
 /// Changes of a pool, collected and then committed together. Dropped without a commit it does nothing.
 ///
@@ -25,7 +29,7 @@ use crate::{BatchError, Entity, InsertError, Pool, Reason};
 ///     .batch()
 ///     .insert(User { id: 1, name: "Ada".to_owned() })
 ///     .insert(User { id: 2, name: "Grace".to_owned() })
-///     .remove(3_u64)
+///     .remove(&3)
 ///     .commit()?;
 /// assert_eq!((stats.inserted, stats.removed), (2, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -94,13 +98,21 @@ impl<T: Entity> Batch<T> {
     }
 
     /// Removes an id.
-    pub fn remove(self, id: impl Into<T::Id>) -> Self {
+    pub fn remove<Q>(self, id: &Q) -> Self
+    where
+        T::Id: Borrow<Q>,
+        Q: ToId<T::Id> + ?Sized,
+    {
         self.invalidate(id, Reason::Manual)
     }
 
     /// Removes an id for a reason: [`Reason::Manual`], [`Reason::Saved`] or [`Reason::Deleted`].
-    pub fn invalidate(mut self, id: impl Into<T::Id>, reason: Reason) -> Self {
-        self.changes.push(Change::Remove(id.into(), reason.of_caller()));
+    pub fn invalidate<Q>(mut self, id: &Q, reason: Reason) -> Self
+    where
+        T::Id: Borrow<Q>,
+        Q: ToId<T::Id> + ?Sized,
+    {
+        self.changes.push(Change::Remove(id.to_id(), reason.of_caller()));
         self
     }
 
@@ -146,7 +158,10 @@ impl<T: Entity> Batch<T> {
                 ..BatchStats::default()
             }));
         }
-        match self.pool.shared.together(&mut operations) {
+        let panics = self.raise_fence(&operations);
+        let done = self.pool.shared.together(&mut operations);
+        panics.go_on();
+        match done {
             Ok(together) => Ok(Some(BatchStats::of(&together))),
             Err(Stopped::Moved) => Ok(None),
             Err(Stopped::Conflicts(at)) => {
@@ -167,6 +182,22 @@ impl<T: Entity> Batch<T> {
                 Err(BatchErrorKind::Refused { error })
             }
         }
+    }
+
+    /// Whatever on the pool's fence depends on an entity that is to be removed ends, and with it what is being read for it.
+    /// Nothing in the pool itself does before the commit.
+    fn raise_fence(&self, operations: &[Operation<T>]) -> Panics {
+        let pool = &self.pool.shared;
+        let mut panics = Panics::default();
+        for operation in operations {
+            if let Operation::Take { id, reason, .. } = operation
+                && let Ok(key) = id.to_key()
+            {
+                let cause = Cause::direct(larder_core::Reason::new(reason.as_str()));
+                panics.put_off(|| pool.hook.invalidate(&pool.entity_target(key), cause));
+            }
+        }
+        panics
     }
 
     /// The last change of each id, ready to be made, in the order of these last changes.

@@ -1,5 +1,7 @@
 //! [`PoolBuilder`]: every option of a pool, checked at once.
 
+mod fetch;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +12,14 @@ use larder_core::{
 use larder_memory::Eviction;
 
 use crate::config::{Capacity, PoolConfig, Reclaim, WhenUnsure};
+use crate::fetch::AnyLoader;
 use crate::limits::{
     CAPACITY_BYTES_MAX, CAPACITY_ENTRIES_DEFAULT, CAPACITY_ENTRIES_MAX, EVENT_CAPACITY_DEFAULT,
     EVENT_CAPACITY_MAX, JITTER_MAX, LISTENERS_MAX,
 };
 use crate::listener::Listener;
 use crate::shared::{Parts, Shared};
-use crate::{BuildError, Entity, MaybeSend, MaybeSync, OnConflict, Pool, PoolMetrics};
+use crate::{BuildError, Entity, FetchConfig, MaybeSend, MaybeSync, OnConflict, Pool, PoolMetrics};
 
 /// What tells how much a value weighs.
 pub(crate) type Weigher<T> = Box<dyn Weigh<T>>;
@@ -55,6 +58,9 @@ pub struct PoolBuilder<T: Entity> {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     runtime: Option<Arc<dyn Runtime>>,
+    fetch: FetchConfig,
+    negative_entries: Option<usize>,
+    loader: Option<Arc<dyn AnyLoader<T>>>,
 }
 
 impl<T: Entity> PoolBuilder<T> {
@@ -80,6 +86,9 @@ impl<T: Entity> PoolBuilder<T> {
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy::new()),
             runtime: None,
+            fetch: FetchConfig::default(),
+            negative_entries: None,
+            loader: None,
         }
     }
 
@@ -225,16 +234,17 @@ impl<T: Entity> PoolBuilder<T> {
                 error,
             })
         });
-        let namespace = self.namespace.transpose();
+        let namespace = self.namespace.clone().transpose();
         let namespace = namespace.map_err(|error| {
             let option = "namespace";
             faults.push(BuildError::Name { option, error });
         });
-        let runtime = self.runtime.or_else(crate::runtime::ambient);
+        let runtime = self.runtime.clone().or_else(crate::runtime::ambient);
         if runtime.is_none() && self.sweep_every.is_some() {
             let option = "sweep_every";
             faults.push(BuildError::NeedsRuntime { option });
         }
+        let fetch = self.check_fetch(capacity, runtime.is_some(), &mut faults);
         BuildError::of(faults)?;
         let (Ok(name), Ok(namespace)) = (name, namespace) else {
             unreachable!("invariant: a fault was told above")
@@ -251,10 +261,12 @@ impl<T: Entity> PoolBuilder<T> {
             event_capacity: self.event_capacity,
             namespace,
             when_unsure: self.when_unsure,
+            fetch,
             stats: self.stats,
             metrics: self.metrics.is_some(),
             listeners: self.listeners.len(),
             weigher: self.weigher.is_some(),
+            loader: self.loader.is_some(),
         };
         Shared::build(Parts {
             config,
@@ -266,6 +278,7 @@ impl<T: Entity> PoolBuilder<T> {
             clock: self.clock,
             entropy: self.entropy,
             runtime,
+            loader: self.loader,
         })
         .map(Pool::of)
     }

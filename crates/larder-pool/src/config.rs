@@ -5,7 +5,7 @@ use std::time::Duration;
 use larder_core::Namespace;
 use larder_memory::Eviction;
 
-use crate::OnConflict;
+use crate::{FetchConfig, OnConflict};
 
 /// How much a pool may hold. A bound that is not given is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +97,8 @@ pub struct PoolConfig<T> {
     pub namespace: Option<Namespace>,
     /// What reads do while the node may have missed an invalidation.
     pub when_unsure: WhenUnsure,
+    /// How calls load unless they say otherwise.
+    pub fetch: FetchConfig,
     /// Whether hits and misses are counted.
     pub stats: bool,
     /// Whether figures are reported to somebody.
@@ -105,6 +107,8 @@ pub struct PoolConfig<T> {
     pub listeners: usize,
     /// Whether values are weighed by a function of the caller.
     pub weigher: bool,
+    /// Whether the pool has a loader of its own.
+    pub loader: bool,
 }
 
 impl<T> PoolConfig<T> {

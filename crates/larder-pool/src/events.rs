@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
-use larder_core::sync::{AtomicUsize, Mutex, Ordering};
+use larder_core::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use thiserror::Error;
 
 use crate::panics::contain;
@@ -105,6 +105,8 @@ pub(crate) struct Ring<T: Entity> {
     /// How many readers there are, readable without the lock. It rises only under the commit lock.
     readers: AtomicUsize,
     capacity: usize,
+    /// How many events readers have lost in all.
+    lagged: AtomicU64,
 }
 
 struct State<T: Entity> {
@@ -148,7 +150,13 @@ impl<T: Entity> Ring<T> {
             state: Mutex::new(state),
             readers: AtomicUsize::new(0),
             capacity,
+            lagged: AtomicU64::new(0),
         }
+    }
+
+    /// How many events readers have lost in all.
+    pub(crate) fn lagged(&self) -> u64 {
+        self.lagged.load(Ordering::Relaxed)
     }
 
     /// Whether anybody reads. Under the commit lock nobody begins to.
@@ -220,6 +228,7 @@ impl<T: Entity> Ring<T> {
         if reader.next < first {
             let lost = first - reader.next;
             reader.next = first;
+            self.lagged.fetch_add(lost, Ordering::Relaxed);
             return Err(TryRecvError::Lagged(lost));
         }
         if reader.next >= end {

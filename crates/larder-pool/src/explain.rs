@@ -18,7 +18,7 @@ use crate::{Entity, Origin, Pool};
 pub struct Explanation {
     /// The id's key; none if it cannot be one.
     pub key: Option<Key>,
-    /// What a read would find.
+    /// What a read would find, or a call that loads.
     pub state: EntryState,
     /// What is resident, if anything is.
     pub resident: Option<ResidentEntry>,
@@ -38,10 +38,16 @@ pub enum EntryState {
     Live,
     /// Its time to live is over.
     Expired,
+    /// Its time to live is over, and calls that load may still be given it.
+    Stale,
     /// It was not used for its time to idle.
     Idle,
     /// Something that it depends on was invalidated after it was read.
     Fenced,
+    /// Nothing that may be read is resident, and the source is known to have none.
+    Negative,
+    /// Nothing that may be read is resident, and it is being loaded.
+    Loading,
 }
 
 /// A resident entry.
@@ -81,7 +87,15 @@ impl<T: Entity> Pool<T> {
             .find(hash, id, &pool.visible)
             .map(|slot| pool.look_at(&shard, slot));
         drop(shard);
-        pool.explanation(id.to_key().ok(), seen)
+        let mut explanation = pool.explanation(id.to_key().ok(), seen);
+        if !matches!(explanation.state, EntryState::Live | EntryState::Stale) {
+            if pool.absence(hash, id).is_some() {
+                explanation.state = EntryState::Negative;
+            } else if pool.flights.contains(hash) {
+                explanation.state = EntryState::Loading;
+            }
+        }
+        explanation
     }
 
     /// The explanations of up to `count` residents, chosen at random.
@@ -112,13 +126,15 @@ impl<T: Entity> Shared<T> {
     fn look_at(&self, shard: &Shard<T>, slot: SlotId) -> Seen {
         let judge = self.judge();
         let entries = &shard.entries;
+        let life = entries.life(slot);
         let state = match entries.death(slot, &judge) {
             None => EntryState::Live,
+            Some(Death::Expired) if life.ends(self.config.fetch.lingers()) > judge.now() => EntryState::Stale,
             Some(Death::Expired) => EntryState::Expired,
             Some(Death::Idle) => EntryState::Idle,
             Some(Death::Fenced) => EntryState::Fenced,
         };
-        let (life, now) = (entries.life(slot), judge.now());
+        let now = judge.now();
         let extra = life.extra.as_deref();
         let targets = extra.map(|extra| extra.targets.clone()).unwrap_or_default();
         let tags = extra.map_or(0, |extra| extra.tags);
@@ -141,9 +157,7 @@ impl<T: Entity> Shared<T> {
 
     fn explanation(&self, key: Option<Key>, seen: Option<Seen>) -> Explanation {
         let mut targets: Vec<Target> = key.iter().map(|key| self.entity_target(key.clone())).collect();
-        targets.push(Target::Namespace {
-            namespace: self.namespace.clone(),
-        });
+        targets.push(self.namespace_target());
         let (state, resident) = match seen {
             None => (EntryState::Absent, None),
             Some(seen) => {

@@ -61,6 +61,45 @@ pub trait EntityId: ToKey + Hash + Eq + Ord + Clone + MaybeSend + MaybeSync + 's
     }
 }
 
+/// A form in which ids of type `I` are borrowed, and of which one can be made: what a call is given that may have to keep the
+/// id.
+///
+/// Every id is such a form of itself, and `str` is one of `String`, `Box<str>` and `Arc<str>`. If an id of your own can be
+/// borrowed in another form ([`Borrow`](std::borrow::Borrow)), implement this for it: `impl ToId<Login> for str`.
+#[diagnostic::on_unimplemented(
+    message = "no id of type `{I}` can be made of `{Self}`",
+    label = "no form of the id",
+    note = "pass a reference to the id itself, or implement `ToId<{I}>` for `{Self}`"
+)]
+pub trait ToId<I>: Hash + Eq {
+    /// The id.
+    fn to_id(&self) -> I;
+}
+
+impl<I: Clone + Hash + Eq> ToId<I> for I {
+    fn to_id(&self) -> I {
+        self.clone()
+    }
+}
+
+impl ToId<String> for str {
+    fn to_id(&self) -> String {
+        self.into()
+    }
+}
+
+impl ToId<Box<str>> for str {
+    fn to_id(&self) -> Box<str> {
+        self.into()
+    }
+}
+
+impl ToId<Arc<str>> for str {
+    fn to_id(&self) -> Arc<str> {
+        self.into()
+    }
+}
+
 /// The text of a key, if it is text.
 fn text(key: &Key) -> Option<&str> {
     str::from_utf8(key.as_bytes()).ok()

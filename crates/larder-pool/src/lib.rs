@@ -41,7 +41,9 @@ mod batch;
 mod builder;
 mod config;
 mod error;
+mod fetch;
 mod insert;
+mod loaded;
 mod options;
 mod origin;
 mod pool;
@@ -58,6 +60,7 @@ pub mod limits;
 mod arrive;
 mod background;
 mod link;
+mod notes;
 mod panics;
 mod record;
 mod runtime;
@@ -67,8 +70,8 @@ mod store;
 pub use entity::Entity;
 pub use field::Field;
 pub use fingerprint::Fingerprint;
-pub use id::EntityId;
-pub use maybe::{MaybeSend, MaybeSync};
+pub use id::{EntityId, ToId};
+pub use maybe::{AnyError, MaybeSend, MaybeSync};
 pub use tags::{TAGS_MAX, TagSet, TagValue, TagsError};
 pub use watermark::{Watermark, Watermarked};
 
@@ -76,6 +79,8 @@ pub use batch::{Batch, BatchStats};
 pub use builder::PoolBuilder;
 pub use config::{Capacity, PoolConfig, Reclaim, WhenUnsure};
 pub use error::{BatchError, BatchErrorKind, BuildError, InsertError, UpdateError};
+pub use fetch::{Behind, FetchConfig, FetchError, FetchOptions, Fetched, Loader, LoaderError, Many};
+pub use loaded::{LoadContext, LoadManyContext, Loaded};
 pub use options::{InsertOptions, OnConflict};
 pub use origin::Origin;
 pub use pool::{Pool, WeakPool};
@@ -85,7 +90,7 @@ pub use events::{Event, Events, RecvError, TryRecvError};
 pub use explain::{EntryState, Explanation, ResidentEntry};
 pub use listener::{Changed, Listener};
 pub use metrics::{FetchOutcome, FillRejection, LoadOutcome, MissCause, PoolMetrics, Tier};
-pub use stats::{Misses, PoolStats, Removals, SweepReport};
+pub use stats::{Loads, Misses, PoolStats, RejectedFills, Removals, SweepReport};
 
 pub use larder_derive::{Entity, EntityId};
 #[cfg(feature = "tokio")]
@@ -96,5 +101,5 @@ pub use larder_memory::Eviction;
 // The words of core that stand in these interfaces.
 pub use larder_core::{
     AsOf, Explained, Fence, IntoName, Invalidation, Key, Namespace, Pin, Position, Runtime, Stamp, Tag,
-    Target, TargetError, ToKey,
+    Target, TargetError, ToKey, Token,
 };

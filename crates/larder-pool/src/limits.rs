@@ -33,6 +33,25 @@ pub const BATCH_ITEMS_MAX: usize = 1 << 20;
 /// How often an update computes anew before it gives up.
 pub const UPDATE_RETRIES_MAX: usize = 64;
 
+/// The most ids that are gathered for one call of a loader.
+pub const BATCHER_IDS_MAX: usize = FETCH_IDS_MAX;
+/// The most ids that one call may ask a loader for.
+pub const FETCH_IDS_MAX: usize = 65_536;
+/// Ids that may be loaded at once, if not given.
+pub const FLIGHTS_DEFAULT: usize = 65_536;
+/// The most ids that may be loaded at once.
+pub const FLIGHTS_MAX: usize = 1 << 20;
+/// Ids of which it is remembered that there is no such entity, if not given; never more than the pool has entries.
+pub const NEGATIVE_ENTRIES_DEFAULT: usize = 4_096;
+/// For how long an id with a stale value is not loaded again after a failure, if not given.
+pub const ERROR_HOLD_DEFAULT: Duration = Duration::from_secs(1);
+/// How long a call with a token waits until the node has applied it, if not given.
+pub const WAIT_AT_MOST_DEFAULT: Duration = Duration::from_millis(100);
+/// The longest that a loader can be given.
+pub const LOADER_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+/// The greatest part of a time to live within which a hit loads ahead.
+pub const REFRESH_AHEAD_MAX: f64 = 0.9;
+
 /// The greatest part by which a time to live is shortened at random.
 pub const JITTER_MAX: f64 = 0.5;
 

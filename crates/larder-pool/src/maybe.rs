@@ -6,6 +6,10 @@
 
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 mod bounds {
+    use std::error::Error;
+    use std::future::Future;
+    use std::pin::Pin;
+
     /// `Send` natively, nothing on `wasm32-unknown-unknown`.
     pub trait MaybeSend: Send {}
     impl<T: Send + ?Sized> MaybeSend for T {}
@@ -13,10 +17,20 @@ mod bounds {
     /// `Sync` natively, nothing on `wasm32-unknown-unknown`.
     pub trait MaybeSync: Sync {}
     impl<T: Sync + ?Sized> MaybeSync for T {}
+
+    /// Any error of a loader's.
+    pub type AnyError = dyn Error + Send + Sync;
+
+    /// A future on the heap.
+    pub(crate) type BoxFuture<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 }
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 mod bounds {
+    use std::error::Error;
+    use std::future::Future;
+    use std::pin::Pin;
+
     /// `Send` natively, nothing on `wasm32-unknown-unknown`.
     pub trait MaybeSend {}
     impl<T: ?Sized> MaybeSend for T {}
@@ -24,6 +38,13 @@ mod bounds {
     /// `Sync` natively, nothing on `wasm32-unknown-unknown`.
     pub trait MaybeSync {}
     impl<T: ?Sized> MaybeSync for T {}
+
+    /// Any error of a loader's.
+    pub type AnyError = dyn Error;
+
+    /// A future on the heap.
+    pub(crate) type BoxFuture<R> = Pin<Box<dyn Future<Output = R>>>;
 }
 
-pub use bounds::{MaybeSend, MaybeSync};
+pub(crate) use bounds::BoxFuture;
+pub use bounds::{AnyError, MaybeSend, MaybeSync};

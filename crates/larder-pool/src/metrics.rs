@@ -148,6 +148,92 @@ pub enum FillRejection {
     TooHeavy,
     /// Its id cannot be a key.
     IdTooLong,
+    /// Its time to live or to idle is zero.
+    ZeroTtl,
+    /// One of its tags is none.
+    BadTag,
     /// The loader asked for it.
     DoNotStore,
+}
+
+impl FetchOutcome {
+    /// Its stable word, for logs and labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::NotFound => "not_found",
+            Self::Stale => "stale",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl LoadOutcome {
+    /// How many there are, for tables by outcome.
+    pub(crate) const COUNT: usize = 5;
+
+    /// Its place in a table by outcome.
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::Loaded => 0,
+            Self::Failed => 1,
+            Self::Panicked => 2,
+            Self::TimedOut => 3,
+            Self::Cancelled => 4,
+        }
+    }
+
+    /// Its stable word, for logs and labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl FillRejection {
+    /// How many there are, for tables by reason.
+    pub(crate) const COUNT: usize = 11;
+
+    /// Its place in a table by reason.
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::Fenced => 0,
+            Self::Overtaken => 1,
+            Self::Resident => 2,
+            Self::Behind => 3,
+            Self::TooOld => 4,
+            Self::TooManyTargets => 5,
+            Self::TooHeavy => 6,
+            Self::IdTooLong => 7,
+            Self::ZeroTtl => 8,
+            Self::BadTag => 9,
+            Self::DoNotStore => 10,
+        }
+    }
+
+    /// Its stable word, for logs and labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fenced => "fenced",
+            Self::Overtaken => "overtaken",
+            Self::Resident => "resident",
+            Self::Behind => "behind",
+            Self::TooOld => "too_old",
+            Self::TooManyTargets => "too_many_targets",
+            Self::TooHeavy => "too_heavy",
+            Self::IdTooLong => "id_too_long",
+            Self::ZeroTtl => "zero_ttl",
+            Self::BadTag => "bad_tag",
+            Self::DoNotStore => "do_not_store",
+        }
+    }
 }

@@ -8,11 +8,28 @@ pub(crate) fn contain<R>(step: impl FnOnce() -> R) -> Option<R> {
     match catch_unwind(AssertUnwindSafe(step)) {
         Ok(done) => Some(done),
         Err(panic) => {
+            tracing::error!(panic = text(&*panic), "a panic in foreign code was contained");
             // A payload may panic when it is dropped, too.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
             None
         }
     }
+}
+
+/// Runs foreign code whose panic is an outcome like others: its text.
+pub(crate) fn caught<R>(step: impl FnOnce() -> R) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(step)).map_err(|panic| {
+        let message = text(&*panic).to_owned();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+        message
+    })
+}
+
+/// The text of a panic; empty if it has none.
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or_default()
 }
 
 /// The first panic of several steps, for the caller.

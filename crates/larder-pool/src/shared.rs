@@ -1,7 +1,6 @@
 //! What all handles of a pool share, and the small steps that every operation needs.
 
 use std::any::TypeId;
-use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,10 +17,13 @@ use crate::background::Background;
 use crate::builder::Weigher;
 use crate::config::{Capacity, PoolConfig, WhenUnsure};
 use crate::events::Ring;
+use crate::fetch::{Absence, AnyLoader, Flights, OwnLoader, panicked};
 use crate::limits::{ENTRY_OVERHEAD_BYTES, FOREVER, SHARD_ENTRIES_WISHED, SHARDS_MAX};
 use crate::link::Link;
 use crate::listener::{Listener, Listeners};
+use crate::notes::Notes;
 use crate::panics::contain;
+use crate::stats::FetchCounts;
 use crate::store::{Judge, Ledger, Life, Shards, Sizes};
 use crate::{BuildError, Entity, PoolMetrics, Reason};
 
@@ -55,6 +57,15 @@ pub(crate) struct Shared<T: Entity> {
     pub(crate) sizes: Sizes,
     pub(crate) hits: Striped,
 
+    pub(crate) flights: Flights<T>,
+    /// Ids of which it is known that there is no such entity. Written and forgotten under the commit lock.
+    pub(crate) absences: Notes<T::Id, Absence>,
+    /// Ids with a value that could not be renewed, so that it is not tried again for a while.
+    pub(crate) failures: Notes<T::Id, ()>,
+    pub(crate) fetches: FetchCounts,
+    pub(crate) loader: Option<OwnLoader<T>>,
+    pub(crate) metrics_panics: AtomicU64,
+
     pub(crate) fence: Fence,
     /// On what every entry depends on: the collection, the namespace, everything.
     pub(crate) base: Pin,
@@ -85,6 +96,7 @@ pub(crate) struct Parts<T: Entity> {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) runtime: Option<Arc<dyn Runtime>>,
+    pub(crate) loader: Option<Arc<dyn AnyLoader<T>>>,
 }
 
 impl<T: Entity> Shared<T> {
@@ -125,6 +137,14 @@ impl<T: Entity> Shared<T> {
                 batches: AtomicU64::new(0),
                 sizes: Sizes::default(),
                 hits: Striped::new(),
+                flights: Flights::new(config.fetch.flights, panicked),
+                absences: Notes::new(config.fetch.negative_entries),
+                failures: Notes::new(config.fetch.negative_entries),
+                fetches: FetchCounts::default(),
+                loader: parts
+                    .loader
+                    .map(|loader| OwnLoader::new(loader, config.fetch.batcher)),
+                metrics_panics: AtomicU64::new(0),
                 base: joined.base,
                 generations: AtomicU64::new(0),
                 purged: AtomicU64::new(0),
@@ -190,11 +210,21 @@ impl<T: Entity> Shared<T> {
         if self.config.jitter == 0.0 {
             return time;
         }
-        let [a, b, c, d, ..] = mixed(self.seed ^ hash.rotate_left(17) ^ sequence).to_le_bytes();
-        let part = f64::from(u32::from_le_bytes([a, b, c, d])) / f64::from(u32::MAX);
-        let shortened = time.mul_f64(1.0 - self.config.jitter * part);
+        let shortened =
+            time.mul_f64(1.0 - self.config.jitter * self.share_of(hash ^ sequence.rotate_left(47)));
         // A time to live stays one.
         shortened.max(Duration::from_nanos(1))
+    }
+
+    /// A number from a half to one that depends on nothing but the pool's seed and the hash of an id.
+    pub(crate) fn part_of(&self, hash: u64) -> f64 {
+        1.0 - self.share_of(hash) / 2.0
+    }
+
+    /// A number from zero to one.
+    fn share_of(&self, number: u64) -> f64 {
+        let [a, b, c, d, ..] = mixed(self.seed ^ number).to_le_bytes();
+        f64::from(u32::from_le_bytes([a, b, c, d])) / f64::from(u32::MAX)
     }
 
     /// A number at random, for samples.
@@ -203,9 +233,14 @@ impl<T: Entity> Shared<T> {
         mixed(self.seed ^ draw.wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }
 
-    /// When the timer of a version must come up.
+    /// When the timer of a version must come up: not while it may still be served past its time to live.
     pub(crate) fn wheel_deadline(&self, life: &Life) -> Moment {
-        life.ends()
+        life.ends(self.config.fetch.lingers())
+    }
+
+    /// Whether nothing that a pin depends on was invalidated since it was taken, nor anything on which every entry depends.
+    pub(crate) fn is_fresh(&self, pin: &Pin) -> bool {
+        pin.is_fresh() && self.base.unchanged_since(pin.started())
     }
 
     /// Whether entries may be believed now, and if only young ones, since when they must have been stored.
@@ -219,28 +254,25 @@ impl<T: Entity> Shared<T> {
         }
     }
 
-    /// Whoever loads this id now must not store what it brings.
-    pub(crate) fn overtake_loads<Q>(&self, hash: u64, id: &Q)
-    where
-        T::Id: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let _ = (hash, id);
-    }
-
-    /// Whoever loads anything now must not store what it brings.
-    pub(crate) fn overtake_all_loads(&self) {}
-
     /// Whether somebody hears of commits, or is told figures.
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         self.metrics.is_some() || !self.listeners.is_empty()
     }
 
+    /// Reports something, if somebody wants to know. A panic of theirs is counted.
+    pub(crate) fn report(&self, tell: impl FnOnce(&dyn PoolMetrics, &str)) {
+        let Some(metrics) = &self.metrics else { return };
+        if contain(|| tell(&**metrics, self.name.as_str())).is_none() {
+            self.metrics_panics.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Reports what a commit has changed.
     pub(crate) fn measure(&self, removed: &[usize; Reason::COUNT]) {
-        let Some(metrics) = &self.metrics else { return };
-        let name = self.name.as_str();
+        if self.metrics.is_none() {
+            return;
+        }
         let reasons = [
             Reason::Manual,
             Reason::Saved,
@@ -253,11 +285,11 @@ impl<T: Entity> Shared<T> {
         ];
         for reason in reasons {
             for _ in 0..removed[reason.index()] {
-                contain(|| metrics.removed(name, reason));
+                self.report(|metrics, name| metrics.removed(name, reason));
             }
         }
         let size = self.sizes.get(&self.visible);
-        contain(|| metrics.size(name, size.entries, size.bytes));
+        self.report(|metrics, name| metrics.size(name, size.entries, size.bytes));
     }
 }
 

@@ -1,10 +1,12 @@
 //! [`PoolStats`]: what a pool holds and has done.
 
-use larder_core::sync::Ordering;
+use std::time::Duration;
+
+use larder_core::sync::{AtomicU64, Ordering};
 
 use crate::config::Capacity;
 use crate::shared::Shared;
-use crate::{Entity, MissCause, Pool, Reason};
+use crate::{Entity, FillRejection, LoadOutcome, MissCause, Pool, Reason};
 
 /// What a pool holds, and what it has done since it was built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,8 +28,106 @@ pub struct PoolStats {
     pub updates: u64,
     /// Entries that left, by reason.
     pub removals: Removals,
+    /// What loaders were asked for, by what came of it.
+    pub loads: Loads,
+    /// Calls that shared the load of another.
+    pub joins: u64,
+    /// Values that were loaded, returned to those who waited, and not kept, by reason.
+    pub rejected_fills: RejectedFills,
+    /// Answers past their time to live.
+    pub stale_answers: u64,
+    /// Answers that there is no such entity, given without asking the source again.
+    pub negative_answers: u64,
+    /// Ids of which it is remembered that the source has no such entity.
+    pub negatives: u64,
+    /// Ids that are being loaded.
+    pub flights: u64,
+    /// Events that were lost to readers who lagged.
+    pub lagged_events: u64,
     /// Panics of listeners, contained.
     pub listener_panics: u64,
+    /// Panics of the metrics, contained.
+    pub metrics_panics: u64,
+}
+
+/// Runs of loaders, by what came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loads {
+    runs: [u64; LoadOutcome::COUNT],
+    time: Duration,
+}
+
+impl Loads {
+    /// How many ended like this.
+    #[must_use]
+    pub fn of(&self, outcome: LoadOutcome) -> u64 {
+        self.runs[outcome.index()]
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.runs.iter().sum()
+    }
+
+    /// How long they took together.
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        self.time
+    }
+}
+
+/// Values that were loaded and not kept, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RejectedFills([u64; FillRejection::COUNT]);
+
+impl RejectedFills {
+    /// How many for this reason.
+    #[must_use]
+    pub fn of(&self, reason: FillRejection) -> u64 {
+        self.0[reason.index()]
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// What is counted of loads.
+#[derive(Debug, Default)]
+pub(crate) struct FetchCounts {
+    runs: [AtomicU64; LoadOutcome::COUNT],
+    nanos: AtomicU64,
+    rejected: [AtomicU64; FillRejection::COUNT],
+    pub(crate) joins: AtomicU64,
+    pub(crate) stale: AtomicU64,
+    pub(crate) negative: AtomicU64,
+}
+
+impl FetchCounts {
+    pub(crate) fn loaded(&self, outcome: LoadOutcome, time: Duration) {
+        self.runs[outcome.index()].fetch_add(1, Ordering::Relaxed);
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rejected(&self, reason: FillRejection) {
+        self.rejected[reason.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self, stats: &mut PoolStats) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        stats.loads = Loads {
+            runs: std::array::from_fn(|at| read(&self.runs[at])),
+            time: Duration::from_nanos(read(&self.nanos)),
+        };
+        stats.rejected_fills = RejectedFills(std::array::from_fn(|at| read(&self.rejected[at])));
+        stats.joins = read(&self.joins);
+        stats.stale_answers = read(&self.stale);
+        stats.negative_answers = read(&self.negative);
+    }
 }
 
 /// Misses by cause.
@@ -129,8 +229,13 @@ impl<T: Entity> Shared<T> {
             removals: Removals(totals.removals),
             hits: self.hits.sum(),
             listener_panics: self.listeners.panics(),
+            metrics_panics: self.metrics_panics.load(Ordering::Relaxed),
+            lagged_events: self.events.lagged(),
+            negatives: u64::try_from(self.absences.len()).unwrap_or(u64::MAX),
+            flights: u64::try_from(self.flights.len()).unwrap_or(u64::MAX),
             ..PoolStats::default()
         };
+        self.fetches.read(&mut stats);
         for cell in self.shards.cells() {
             for (total, misses) in stats.misses.0.iter_mut().zip(&cell.misses) {
                 *total += misses.load(Ordering::Relaxed);

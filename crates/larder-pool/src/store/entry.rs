@@ -124,10 +124,6 @@ impl<T: Entity> Entries<T> {
         &self.hot[slot].value
     }
 
-    pub(crate) fn id(&self, slot: SlotId) -> &T::Id {
-        &self.hot[slot].id
-    }
-
     pub(crate) fn hash(&self, slot: SlotId) -> u64 {
         self.hot[slot].hash
     }

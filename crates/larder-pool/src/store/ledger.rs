@@ -303,6 +303,39 @@ impl<'a, T: Entity> Commit<'a, T> {
         }
     }
 
+    /// Whoever loads an id of this hash must not store what it brings. After the last change of its entry, so that who
+    /// begins to load it later finds that.
+    #[inline]
+    pub(super) fn overtake_loads(&mut self, hash: u64) {
+        let overtook = self.pool.flights.overtake(hash);
+        if !overtook.is_empty() {
+            self.waste.overtook(overtook);
+        }
+    }
+
+    /// What is noted about ids of this hash is over.
+    #[inline]
+    pub(super) fn forget_notes(&mut self, hash: u64) {
+        if !self.pool.absences.is_empty() {
+            let gone = self.pool.absences.forget(hash);
+            self.waste.absences(gone);
+        }
+        if !self.pool.failures.is_empty() {
+            let gone = self.pool.failures.forget(hash);
+            self.waste.failures(gone);
+        }
+    }
+
+    /// The same for every id.
+    pub(super) fn overtake_everything(&mut self) {
+        let overtook = self.pool.flights.overtake_all();
+        if !overtook.is_empty() {
+            self.waste.overtook(overtook);
+        }
+        self.waste.absences(self.pool.absences.forget_all());
+        self.waste.failures(self.pool.failures.forget_all());
+    }
+
     /// Gives an entry that now stands at `place` its timer and its tags.
     pub(crate) fn tie(&mut self, life: &mut Life, place: Place) {
         let ends = self.pool.wheel_deadline(life);

@@ -116,11 +116,21 @@ impl<'a> Judge<'a> {
     }
 }
 
+impl Judge<'_> {
+    /// Whether its time to live is over, and nothing else is wrong with it.
+    pub(crate) fn is_stale(&self, life: &Life) -> bool {
+        let is_idle = || life.idle().is_some_and(|idle| idle.deadline() <= self.now());
+        self.death(life) == Some(Death::Expired) && !is_idle()
+    }
+}
+
 impl Life {
-    /// When its timer should come up: at the earlier of its ends, as far as can be told now.
-    pub(crate) fn ends(&self) -> Moment {
-        self.idle()
-            .map_or(self.deadline, |idle| idle.deadline().min(self.deadline))
+    /// When its timer should come up: at the earlier of its ends, as far as can be told now. It stays for so long after
+    /// its time to live.
+    pub(crate) fn ends(&self, lingers: Duration) -> Moment {
+        // The end of time is not moved by that.
+        let deadline = self.deadline + lingers;
+        self.idle().map_or(deadline, |idle| idle.deadline().min(deadline))
     }
 
     /// Why it leaves, when its timer has come up.

@@ -5,11 +5,13 @@
 //! - `read`: reads, which take one shard's lock each;
 //! - `put`, `take`: one value in, one or all out;
 //! - `room`: who leaves when there is no room, and the expired;
+//! - `absence`: what the source does not have;
 //! - `together`: many changes that become visible at once;
 //! - `waste`: what is told, reported and dropped after a commit;
 //! - `scan`: everything that was resident after one commit;
 //! - `resize`: another capacity.
 
+mod absence;
 mod entry;
 mod ledger;
 mod life;

@@ -56,7 +56,6 @@ pub(crate) enum Rule<'r, T> {
     /// Only in place of this live value.
     Swap(&'r Arc<T>),
     /// What a load brought: only if nothing overtook it, and in place of no live value but this one.
-    #[expect(dead_code, reason = "loads will make it")]
     Fill {
         overtaken: &'r Overtaken,
         renews: Option<&'r Arc<T>>,
@@ -72,7 +71,6 @@ pub(crate) enum Refusal<T> {
     /// It would never fit.
     TooHeavy { capacity: u64 },
     /// It came too late.
-    #[expect(dead_code, reason = "loads will tell why")]
     Late(FillRejection),
 }
 
@@ -136,13 +134,10 @@ impl<'a, T: Entity> Commit<'a, T> {
         let mut shard = self.pool.shards.cell(index).write();
         let prior = self.prior(&shard, arrival);
         self.check(&shard, prior, arrival, rule)?;
-        if !matches!(rule, Rule::Fill { .. }) {
-            // The last step that runs foreign code: it compares ids.
-            self.pool.overtake_loads(arrival.hash, arrival.id());
-        }
         let wanted = Charge::entry(arrival.charge);
         if !self.ledger.account.could_hold(wanted) {
             self.supersede(shard, prior);
+            self.written(arrival, rule);
             let capacity = self.ledger.account.bounds().bytes;
             return Err(Refusal::TooHeavy { capacity });
         }
@@ -152,10 +147,21 @@ impl<'a, T: Entity> Commit<'a, T> {
             self.publish();
             drop(shard);
             self.tell(told);
-            return Ok(());
+        } else {
+            self.put_with_victims(index, shard, prior, arrival, rule);
         }
-        self.put_with_victims(index, shard, prior, arrival, rule);
+        self.written(arrival, rule);
         Ok(())
+    }
+
+    /// A value has come in, and whoever looks for its id finds it: what is known of the id beside it is over. Unless a load
+    /// brought it, whoever loads the id now must not store what it brings, and who has pinned it neither.
+    #[inline]
+    fn written(&mut self, arrival: &Arrival<T>, rule: &Rule<'_, T>) {
+        if !matches!(rule, Rule::Fill { .. }) {
+            self.overtake(arrival);
+        }
+        self.forget_notes(arrival.hash);
     }
 
     /// The rest of [`Commit::put`] where there is no room.
@@ -212,6 +218,9 @@ impl<'a, T: Entity> Commit<'a, T> {
         rule: &Rule<'_, T>,
     ) -> Result<(), Refusal<T>> {
         let live = prior.filter(|prior| prior.death.is_none());
+        if let Rule::Fill { overtaken, renews } = rule {
+            return self.check_fill(shard, live, arrival, overtaken, *renews);
+        }
         let live = live.map(|prior| shard.entries.value(prior.slot));
         match (rule, live) {
             (Rule::Insert(OnConflict::Reject), Some(live)) => {
@@ -220,12 +229,6 @@ impl<'a, T: Entity> Commit<'a, T> {
             (Rule::Swap(seen), live) if !live.is_some_and(|live| Arc::ptr_eq(live, seen)) => {
                 return Err(Refusal::Moved(live.cloned()));
             }
-            (Rule::Fill { overtaken, .. }, _) if overtaken.is_set() => {
-                return Err(Refusal::Late(FillRejection::Overtaken));
-            }
-            (Rule::Fill { renews, .. }, Some(live)) if !renews.is_some_and(|old| Arc::ptr_eq(old, live)) => {
-                return Err(Refusal::Resident(Arc::clone(live)));
-            }
             _ => {}
         }
         if self.is_fresh(arrival) {
@@ -233,6 +236,33 @@ impl<'a, T: Entity> Commit<'a, T> {
         } else {
             Err(Refusal::Late(FillRejection::Fenced))
         }
+    }
+
+    /// Whether what a load brought may be stored. What is live stays, unless it is what the load set out to renew, or must
+    /// not be believed.
+    fn check_fill(
+        &self,
+        shard: &Shard<T>,
+        live: Option<Prior>,
+        arrival: &Arrival<T>,
+        overtaken: &Overtaken,
+        renews: Option<&Arc<T>>,
+    ) -> Result<(), Refusal<T>> {
+        if let Some(live) = live {
+            let value = shard.entries.value(live.slot);
+            let stored = shard.entries.life(live.slot).stored;
+            let is_renewed = renews.is_some_and(|old| Arc::ptr_eq(old, value));
+            if !is_renewed && self.pool.believes(&self.judge()).allows(stored) {
+                return Err(Refusal::Resident(Arc::clone(value)));
+            }
+        }
+        if overtaken.is_set() {
+            return Err(Refusal::Late(FillRejection::Overtaken));
+        }
+        if !self.is_fresh(arrival) {
+            return Err(Refusal::Late(FillRejection::Fenced));
+        }
+        Ok(())
     }
 
     /// Whether nothing that the value depends on was invalidated since it was read. Decided under the commit lock, under
@@ -374,14 +404,20 @@ impl<'a, T: Entity> Commit<'a, T> {
         }
     }
 
-    /// Completes an arrival with what this commit knows, and ends the pins of whoever reads the id.
+    /// Whoever loads the id of a value that came in must not store what it brings, and who has pinned it neither.
     #[inline]
-    pub(super) fn complete(&mut self, arrival: &mut Arrival<T>) {
+    pub(super) fn overtake(&mut self, arrival: &Arrival<T>) {
         if let Some(guard) = &arrival.guard
             && let Some(written) = &guard.written
         {
             self.pool.fence.end_pins(written);
         }
+        self.overtake_loads(arrival.hash);
+    }
+
+    /// Completes an arrival with what this commit knows.
+    #[inline]
+    pub(super) fn complete(&mut self, arrival: &mut Arrival<T>) {
         let life = &mut arrival.life;
         life.born = self.sequence;
         life.generation = self.generation;

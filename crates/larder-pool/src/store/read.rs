@@ -6,9 +6,11 @@ use std::sync::Arc;
 use larder_core::sync::{Ordering, fence};
 use larder_memory::SlotId;
 
+use super::entry::Entries;
 use super::life::{Death, Judge};
 use super::shard::{Shard, ShardCell};
-use crate::panics::contain;
+use crate::fetch::Found;
+use crate::loaded::Previous;
 use crate::shared::{Believes, Shared};
 use crate::{Entity, MissCause, Tier};
 
@@ -54,8 +56,69 @@ impl<T: Entity> Shared<T> {
         T::Id: Borrow<Q>,
         Q: Eq + ?Sized,
     {
+        self.read_as(hash, id, usage, |entries, slot| Arc::clone(entries.value(slot)))
+    }
+
+    /// The live value of an id, with what is known about it.
+    pub(crate) fn find<Q>(&self, hash: u64, id: &Q, usage: Use) -> Result<Found<T>, MissCause>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.read_as(hash, id, usage, found)
+    }
+
+    /// The value of an id whose time to live is over, if it is resident and nothing else is wrong with it.
+    pub(crate) fn stale<Q>(&self, hash: u64, id: &Q) -> Option<Found<T>>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let judge = self.judge();
+        let (_, shard) = self.shards.read(hash);
+        let slot = shard.find(hash, id, &self.visible)?;
+        let life = shard.entries.life(slot);
+        let is_stale = judge.is_stale(life) && self.believes(&judge).allows(life.stored);
+        is_stale.then(|| found(&shard.entries, slot))
+    }
+
+    /// What a load of an id may renew: its live or stale entry.
+    pub(crate) fn previous<Q>(&self, hash: u64, id: &Q) -> Option<Previous<T>>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let judge = self.judge();
+        let (_, shard) = self.shards.read(hash);
+        let slot = shard.find(hash, id, &self.visible)?;
+        let life = shard.entries.life(slot);
+        let is_right = judge.death(life).is_none() || judge.is_stale(life);
+        let may_renew = is_right && self.believes(&judge).allows(life.stored);
+        may_renew.then(|| Previous {
+            value: Arc::clone(shard.entries.value(slot)),
+            targets: life
+                .extra
+                .as_ref()
+                .map(|extra| extra.targets.clone())
+                .unwrap_or_default(),
+        })
+    }
+
+    /// What `seen` makes of the live entry of an id.
+    #[inline]
+    fn read_as<Q, R>(
+        &self,
+        hash: u64,
+        id: &Q,
+        usage: Use,
+        seen: impl FnOnce(&Entries<T>, SlotId) -> R,
+    ) -> Result<R, MissCause>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
         if usage == Use::Counted && self.exact_lru.load(Ordering::Relaxed) {
-            return self.read_exactly(hash, id);
+            return self.read_exactly(hash, id, seen);
         }
         let judge = self.judge();
         let (cell, shard) = self.shards.read(hash);
@@ -64,6 +127,7 @@ impl<T: Entity> Shared<T> {
             Some(slot) => {
                 let hot = shard.entries.hot(slot);
                 let answer = self.look(&shard, slot, &judge, usage);
+                let answer = answer.map(|()| seen(&shard.entries, slot));
                 if usage == Use::Counted && answer.is_ok() {
                     shard.evictor.hit(hot.uses());
                 }
@@ -77,15 +141,9 @@ impl<T: Entity> Shared<T> {
         answer
     }
 
-    /// An entry that may be dead, or must not be believed, or of which a use is noted otherwise.
+    /// Whether an entry may be read; if so, a use is noted where that is not the policy's.
     #[inline]
-    fn look(
-        &self,
-        shard: &Shard<T>,
-        slot: SlotId,
-        judge: &Judge<'_>,
-        usage: Use,
-    ) -> Result<Arc<T>, MissCause> {
+    fn look(&self, shard: &Shard<T>, slot: SlotId, judge: &Judge<'_>, usage: Use) -> Result<(), MissCause> {
         if let Some(death) = shard.entries.death(slot, judge) {
             return Err(death.into());
         }
@@ -96,11 +154,16 @@ impl<T: Entity> Shared<T> {
         if usage == Use::Counted {
             shard.entries.touch(slot, judge);
         }
-        Ok(Arc::clone(shard.entries.value(slot)))
+        Ok(())
     }
 
     /// The same where each use changes the order of the policy.
-    fn read_exactly<Q>(&self, hash: u64, id: &Q) -> Result<Arc<T>, MissCause>
+    fn read_exactly<Q, R>(
+        &self,
+        hash: u64,
+        id: &Q,
+        seen: impl FnOnce(&Entries<T>, SlotId) -> R,
+    ) -> Result<R, MissCause>
     where
         T::Id: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -108,15 +171,16 @@ impl<T: Entity> Shared<T> {
         let judge = self.judge();
         let (cell, mut guard) = self.shards.write_for_use(hash);
         let found = guard.find(hash, id, &self.visible);
-        let answer = found.ok_or(MissCause::Absent);
-        let answer = answer.and_then(|slot| Ok((slot, self.look(&guard, slot, &judge, Use::Counted)?)));
-        if let Ok((slot, _)) = &answer {
+        let slot = found.ok_or(MissCause::Absent);
+        let slot = slot.and_then(|slot| self.look(&guard, slot, &judge, Use::Counted).map(|()| slot));
+        let answer = slot.map(|slot| {
             let Shard { evictor, entries, .. } = &mut *guard;
-            evictor.hit_exclusive(entries, *slot);
-        }
+            evictor.hit_exclusive(entries, slot);
+            seen(entries, slot)
+        });
         drop(guard);
         self.count(cell, answer.as_ref().err().copied());
-        answer.map(|(_, value)| value)
+        answer
     }
 
     #[inline]
@@ -136,9 +200,7 @@ impl<T: Entity> Shared<T> {
 
     #[cold]
     fn report_read(&self, missed: Option<MissCause>) {
-        let Some(metrics) = &self.metrics else { return };
-        let name = self.name.as_str();
-        contain(|| match missed {
+        self.report(|metrics, name| match missed {
             None => metrics.hit(name, Tier::Memory),
             Some(cause) => metrics.miss(name, cause),
         });
@@ -173,6 +235,18 @@ impl<T: Entity> Shared<T> {
         let values = values.map(Result::ok).collect();
         drop(ledger);
         values
+    }
+}
+
+/// An entry with what is known about it.
+fn found<T: Entity>(entries: &Entries<T>, slot: SlotId) -> Found<T> {
+    let life = entries.life(slot);
+    Found {
+        value: Arc::clone(entries.value(slot)),
+        origin: life.origin,
+        stored: life.stored,
+        deadline: life.deadline,
+        is_resident: true,
     }
 }
 

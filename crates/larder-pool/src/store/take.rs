@@ -25,6 +25,10 @@ impl<T: Entity> Shared<T> {
     {
         self.commit(|commit| {
             let taken = commit.take(hash, id, until, reason);
+            if until.is_none() {
+                commit.overtake_loads(hash);
+                commit.forget_notes(hash);
+            }
             commit.reclaim();
             taken
         })
@@ -33,17 +37,23 @@ impl<T: Entity> Shared<T> {
     /// Removes, as one commit, those rows that still stand for the same values. How many there were.
     pub(crate) fn take_rows(&self, rows: &[Row<T>], reason: Reason) -> usize {
         self.commit(|commit| {
+            let count = commit.take_rows(rows, reason);
             self.fence.end_pins(&self.written_all());
-            commit.take_rows(rows, reason)
+            for row in rows {
+                commit.overtake_loads(row.hash);
+                commit.forget_notes(row.hash);
+            }
+            count
         })
     }
 
     /// Removes everything as one commit. How many entries there were.
     pub(crate) fn take_all(&self, reason: Reason) -> usize {
         self.commit(|commit| {
+            let count = commit.take_all(reason);
             self.fence.end_pins(&self.written_all());
-            self.overtake_all_loads();
-            commit.take_all(reason)
+            commit.overtake_everything();
+            count
         })
     }
 
@@ -81,7 +91,6 @@ impl<T: Entity> Commit<'_, T> {
         T::Id: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        self.pool.overtake_loads(hash, id);
         let mut shard = self.pool.shards.cell(self.pool.shards.of(hash)).write();
         let slot = shard.find_settled(hash, id)?;
         if until.is_some_and(|until| shard.entries.life(slot).started >= until) {
@@ -134,7 +143,6 @@ impl<T: Entity> Commit<'_, T> {
         let entries = &shard.entries;
         let is = |slot| entries.phase(slot) == Phase::Settled && Arc::ptr_eq(entries.value(slot), &row.value);
         let slot = shard.find_by(row.hash, is)?;
-        self.pool.overtake_loads(row.hash, shard.entries.id(slot));
         let death = shard.entries.death(slot, &self.judge());
         let charge = Charge::entry(shard.entries.charge(slot));
         shard.forget(slot);

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use larder_core::sync::RwLockWriteGuard;
+use larder_core::sync::{Ordering, RwLockWriteGuard, fence};
 use larder_memory::flight::Overtaken;
 use larder_memory::{Charge, SlotId};
 
@@ -33,7 +33,6 @@ pub(crate) enum EachRule<T> {
     Insert(OnConflict<T>),
     /// Only where the id stands for exactly this live value, or for none; else nothing of the batch.
     Seen(Option<Arc<T>>),
-    #[expect(dead_code, reason = "loads will make it")]
     /// What a load brought: left out if something overtook it, or a live value is there.
     Fill { overtaken: Overtaken },
 }
@@ -103,16 +102,31 @@ impl<T: Entity> Shared<T> {
         self.commit(|commit| {
             let priors = commit.priors(operations);
             commit.check_all(operations, &priors)?;
-            // The last step that runs foreign code: it compares ids.
-            for operation in &*operations {
-                operation.overtake_loads(self);
-            }
-            Ok(commit.together(operations, priors))
+            let together = commit.together(operations, priors);
+            commit.written_together(operations);
+            Ok(together)
         })
     }
 }
 
 impl<'a, T: Entity> Commit<'a, T> {
+    /// Everything has come in: as [`Commit::put`] does it for one value.
+    fn written_together(&mut self, operations: &[Operation<T>]) {
+        // Whoever counts as loading from here on sees what was published.
+        fence(Ordering::SeqCst);
+        for operation in operations {
+            match operation {
+                Operation::Put {
+                    rule: EachRule::Fill { .. },
+                    ..
+                } => {}
+                Operation::Put { arrival, .. } => self.overtake(arrival),
+                Operation::Take { hash, .. } => self.overtake_loads(*hash),
+            }
+            self.forget_notes(operation.hash());
+        }
+    }
+
     /// Looks up every id.
     fn priors(&self, operations: &[Operation<T>]) -> Vec<Option<Prior>> {
         let shards = &self.pool.shards;
@@ -158,6 +172,12 @@ impl<'a, T: Entity> Commit<'a, T> {
         } else {
             Err(Stopped::Conflicts(conflicts))
         }
+    }
+
+    fn is_believed(&self, place: Place) -> bool {
+        let shard = self.pool.shards.cell(place.shard()).read();
+        let stored = shard.entries.life(place.slot).stored;
+        self.pool.believes(&self.judge()).allows(stored)
     }
 
     fn value_at(&self, place: Place) -> Arc<T> {
@@ -307,11 +327,12 @@ impl<'a, T: Entity> Commit<'a, T> {
         overtaken: &Overtaken,
         prior: Option<Prior>,
     ) -> Option<Refusal<T>> {
+        let believed = prior.filter(|prior| prior.death.is_none() && self.is_believed(prior.place));
+        if let Some(prior) = believed {
+            return Some(Refusal::Resident(self.value_at(prior.place)));
+        }
         if overtaken.is_set() {
             return Some(Refusal::Late(FillRejection::Overtaken));
-        }
-        if let Some(prior) = prior.filter(|prior| prior.death.is_none()) {
-            return Some(Refusal::Resident(self.value_at(prior.place)));
         }
         if !self.is_fresh(arrival) {
             return Some(Refusal::Late(FillRejection::Fenced));
@@ -455,18 +476,10 @@ impl<T: Entity> Operation<T> {
         }
     }
 
-    /// Whoever loads this id must not store what is older than this.
-    fn overtake_loads(&self, pool: &Shared<T>) {
-        let is_fill = matches!(
-            self,
-            Operation::Put {
-                rule: EachRule::Fill { .. },
-                ..
-            }
-        );
-        if !is_fill {
-            let (id, hash) = self.id();
-            pool.overtake_loads(hash, id);
+    fn hash(&self) -> u64 {
+        match self {
+            Operation::Put { arrival, .. } => arrival.hash,
+            Operation::Take { hash, .. } => *hash,
         }
     }
 }

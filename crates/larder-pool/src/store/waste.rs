@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::entry::{Entries, Version};
 use crate::events::Sent;
+use crate::fetch::{AbsenceNote, FailureNote, Overtook};
 use crate::panics::Panics;
 use crate::record::{Change, Record};
 use crate::shared::Shared;
@@ -34,6 +35,9 @@ struct Rest<T: Entity> {
     versions: Vec<Version<T>>,
     ids: Vec<T::Id>,
     entries: Vec<Entries<T>>,
+    overtook: Vec<Overtook<T>>,
+    absences: Vec<AbsenceNote<T>>,
+    failures: Vec<FailureNote<T>>,
 }
 
 impl<T: Entity> Waste<T> {
@@ -88,6 +92,25 @@ impl<T: Entity> Waste<T> {
     /// All that was in a shard.
     pub(crate) fn entries(&mut self, entries: Entries<T>) {
         self.rest().entries.push(entries);
+    }
+
+    /// Flights that were overtaken.
+    pub(crate) fn overtook(&mut self, overtook: Overtook<T>) {
+        self.rest().overtook.push(overtook);
+    }
+
+    /// Notes about absent ids that are over.
+    pub(crate) fn absences(&mut self, gone: Vec<AbsenceNote<T>>) {
+        if !gone.is_empty() {
+            self.rest().absences.extend(gone);
+        }
+    }
+
+    /// Notes about failed loads that are over.
+    pub(crate) fn failures(&mut self, gone: Vec<FailureNote<T>>) {
+        if !gone.is_empty() {
+            self.rest().failures.extend(gone);
+        }
     }
 
     /// So many have left.
@@ -184,6 +207,15 @@ impl<T: Entity> Waste<T> {
             panics.put_off(|| drop(entry.version));
             panics.put_off(|| drop(entry.id));
         }
+        for overtook in rest.overtook {
+            panics.put_off(|| drop(overtook));
+        }
+        for note in rest.absences {
+            panics.put_off(|| drop(note));
+        }
+        for note in rest.failures {
+            panics.put_off(|| drop(note));
+        }
         // The first ones are dropped on the way out, too.
         panics.go_on();
     }
@@ -199,6 +231,9 @@ impl<T: Entity> Default for Rest<T> {
             versions: Vec::new(),
             ids: Vec::new(),
             entries: Vec::new(),
+            overtook: Vec::new(),
+            absences: Vec::new(),
+            failures: Vec::new(),
         }
     }
 }

@@ -33,3 +33,5 @@ fn runs(cases: u32) -> Config {
 }
 // Random operations against a plain map.
 mod model;
+// Loads: one flight for each id, and nothing stored that was overtaken.
+mod loads;

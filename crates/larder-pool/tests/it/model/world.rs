@@ -300,7 +300,7 @@ impl World {
         }
         let row = self.row(one);
         let held = self.held(&row, None);
-        let batch = self.pool.batch().insert(row).remove(two);
+        let batch = self.pool.batch().insert(row).remove(&two);
         let live = self.oracle.peek(one);
         let committed = batch.commit();
         let mut told = self.told();

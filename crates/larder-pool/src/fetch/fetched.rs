@@ -1,0 +1,179 @@
+//! What calls give: [`Fetched`] for one id, [`Many`] for several.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::{AsOf, Moment};
+
+use super::error::FetchError;
+use crate::{Entity, Origin};
+
+/// A value, or that there is none, and what is known about the answer.
+#[non_exhaustive]
+pub struct Fetched<T> {
+    /// The value; none if the source has no such entity.
+    pub value: Option<Arc<T>>,
+    /// How it came into the pool.
+    pub origin: Origin,
+    /// How long ago; for an absence, how long ago the source said so.
+    pub age: Duration,
+    /// Its time to live is over, and there was nothing better.
+    pub stale: bool,
+    /// It comes from memory, and the node cannot be sure to have heard of every invalidation.
+    pub degraded: bool,
+}
+
+impl<T> Clone for Fetched<T> {
+    fn clone(&self) -> Self {
+        Fetched {
+            value: self.value.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<T> fmt::Debug for Fetched<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetched")
+            .field("found", &self.value.is_some())
+            .field("origin", &self.origin)
+            .field("age", &self.age)
+            .field("stale", &self.stale)
+            .field("degraded", &self.degraded)
+            .finish()
+    }
+}
+
+/// One answer for each id of a call, in the order in which they were given; an id that was given twice has two.
+pub struct Many<T> {
+    answers: Vec<Result<Option<Arc<T>>, FetchError>>,
+}
+
+impl<T> Many<T> {
+    pub(crate) fn new(answers: Vec<Result<Option<Arc<T>>, FetchError>>) -> Self {
+        Many { answers }
+    }
+
+    /// How many ids were given.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Whether none were given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
+    /// The answer for the id at this place of the call.
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<&Result<Option<Arc<T>>, FetchError>> {
+        self.answers.get(place)
+    }
+
+    /// The answers, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Result<Option<Arc<T>>, FetchError>> {
+        self.answers.iter()
+    }
+
+    /// All answers, if none is an error.
+    ///
+    /// # Errors
+    /// The first one.
+    pub fn ok(self) -> Result<Vec<Option<Arc<T>>>, FetchError> {
+        self.answers.into_iter().collect()
+    }
+
+    /// The values that were found, in order.
+    pub fn found(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.answers
+            .iter()
+            .filter_map(|answer| answer.as_ref().ok()?.as_ref())
+    }
+}
+
+impl<T: Entity> Many<T> {
+    /// The values that were found, by id.
+    #[must_use]
+    pub fn by_id(&self) -> HashMap<T::Id, Arc<T>> {
+        self.found()
+            .map(|value| (value.id(), Arc::clone(value)))
+            .collect()
+    }
+}
+
+impl<T> IntoIterator for Many<T> {
+    type Item = Result<Option<Arc<T>>, FetchError>;
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.answers.into_iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Many<T> {
+    type Item = &'a Result<Option<Arc<T>>, FetchError>;
+    type IntoIter = std::slice::Iter<'a, Result<Option<Arc<T>>, FetchError>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<T> fmt::Debug for Many<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Many")
+            .field("ids", &self.answers.len())
+            .field("found", &self.found().count())
+            .field(
+                "errors",
+                &self.answers.iter().filter(|answer| answer.is_err()).count(),
+            )
+            .finish()
+    }
+}
+
+/// A value with what is known about it.
+pub(crate) struct Found<T> {
+    pub(crate) value: Arc<T>,
+    pub(crate) origin: Origin,
+    pub(crate) stored: Moment,
+    pub(crate) deadline: Moment,
+    /// Whether it was in memory when it was asked for, or came in by another way meanwhile.
+    pub(crate) is_resident: bool,
+}
+
+/// What a load brings for one id, shared by all who wait.
+pub(crate) enum Outcome<T> {
+    Found { found: Found<T>, as_of: Option<AsOf> },
+    Nothing { at: Moment, as_of: Option<AsOf> },
+    Failed(FetchError),
+}
+
+impl<T> Clone for Found<T> {
+    fn clone(&self) -> Self {
+        Found {
+            value: Arc::clone(&self.value),
+            ..*self
+        }
+    }
+}
+
+impl<T> Clone for Outcome<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Found { found, as_of } => Self::Found {
+                found: found.clone(),
+                as_of: *as_of,
+            },
+            Self::Nothing { at, as_of } => Self::Nothing {
+                at: *at,
+                as_of: *as_of,
+            },
+            Self::Failed(error) => Self::Failed(error.clone()),
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! [`Loader`]: the pool's own way to its source; and the batcher, which gathers what is asked for one by one.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use larder_core::sync::Mutex;
+
+use super::error::{FetchError, LoaderError};
+use super::fetched::{Fetched, Many};
+use super::flight::{LoadWatch, contained};
+use super::options::FetchOptions;
+use crate::loaded::Brought;
+use crate::maybe::BoxFuture;
+use crate::panics::caught;
+use crate::shared::Shared;
+use crate::{AnyError, Entity, LoadContext, LoadManyContext, Loaded, MaybeSend, MaybeSync, Pool, ToId};
+
+/// Knows how to load entities, for [`Pool::fetch`] and [`Pool::fetch_many`].
+///
+/// A closure that takes a [`LoadContext`] and returns a future will do, where several ids need no query of their own.
+///
+/// ```
+/// use std::io;
+/// use larder_pool::{Entity, LoadContext, LoadManyContext, Loaded, Loader, Pool};
+///
+/// #[derive(Entity)]
+/// struct User { id: u64, name: String }
+///
+/// struct Users;
+///
+/// impl Loader<User> for Users {
+///     type Error = io::Error;
+///
+///     async fn load(&self, load: LoadContext<User>) -> Result<Loaded<User>, io::Error> {
+///         Ok(User { id: load.id, name: "Ada".to_owned() }.into())
+///     }
+///
+///     // One query for all of them.
+///     async fn load_many(&self, load: LoadManyContext<User>) -> Result<Vec<Loaded<User>>, io::Error> {
+///         let rows = load.ids.into_iter().map(|id| User { id, name: "Ada".to_owned() });
+///         Ok(rows.map(Loaded::from).collect())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let users = Pool::<User>::builder().loader(Users).build()?;
+/// assert_eq!(users.fetch(&7).await?.unwrap().name, "Ada");
+/// # Ok(())
+/// # }
+/// ```
+pub trait Loader<T: Entity>: MaybeSend + MaybeSync + 'static {
+    /// What can go wrong.
+    type Error: Into<Box<AnyError>>;
+
+    /// Loads one entity.
+    fn load(&self, load: LoadContext<T>) -> impl Future<Output = Result<Loaded<T>, Self::Error>> + MaybeSend;
+
+    /// Loads several: any of them, in any order; what is left out the source does not have. Default: one after the other.
+    fn load_many(
+        &self,
+        load: LoadManyContext<T>,
+    ) -> impl Future<Output = Result<Vec<Loaded<T>>, Self::Error>> + MaybeSend {
+        async move {
+            let mut all = Vec::with_capacity(load.ids.len());
+            for (id, previous) in load.ids.into_iter().zip(load.previous) {
+                let kept = previous.clone();
+                let loaded = self.load(LoadContext { id, previous }).await?;
+                all.push(loaded.or_previous(kept));
+            }
+            Ok(all)
+        }
+    }
+}
+
+impl<T, L, F, V, E> Loader<T> for L
+where
+    T: Entity,
+    L: Fn(LoadContext<T>) -> F + MaybeSend + MaybeSync + 'static,
+    F: Future<Output = Result<V, E>> + MaybeSend,
+    V: Into<Loaded<T>>,
+    E: Into<Box<AnyError>>,
+{
+    type Error = E;
+
+    fn load(&self, load: LoadContext<T>) -> impl Future<Output = Result<Loaded<T>, E>> + MaybeSend {
+        let future = self(load);
+        async move { Ok(future.await?.into()) }
+    }
+}
+
+/// A loader of any type.
+pub(crate) trait AnyLoader<T: Entity>: MaybeSend + MaybeSync + 'static {
+    fn load(self: Arc<Self>, load: LoadContext<T>) -> BoxFuture<Result<Loaded<T>, FetchError>>;
+
+    fn load_many(self: Arc<Self>, load: LoadManyContext<T>) -> BoxFuture<Result<Vec<Loaded<T>>, FetchError>>;
+}
+
+impl<T: Entity, L: Loader<T>> AnyLoader<T> for L {
+    fn load(self: Arc<Self>, load: LoadContext<T>) -> BoxFuture<Result<Loaded<T>, FetchError>> {
+        Box::pin(async move { Loader::load(&*self, load).await.map_err(refused) })
+    }
+
+    fn load_many(self: Arc<Self>, load: LoadManyContext<T>) -> BoxFuture<Result<Vec<Loaded<T>>, FetchError>> {
+        Box::pin(async move { Loader::load_many(&*self, load).await.map_err(refused) })
+    }
+}
+
+fn refused(error: impl Into<Box<AnyError>>) -> FetchError {
+    FetchError::Loader(LoaderError::new(error.into()))
+}
+
+/// The loader of a pool, and who waits for its next batch.
+pub(crate) struct OwnLoader<T: Entity> {
+    loader: Arc<dyn AnyLoader<T>>,
+    batcher: Option<Batcher<T>>,
+}
+
+struct Batcher<T: Entity> {
+    ids_max: usize,
+    window: Duration,
+    /// Who is gathered now, and the number of their batch.
+    open: Mutex<(u64, Vec<Enrolled<T>>)>,
+}
+
+/// One id that waits for its batch, and where its answer goes.
+struct Enrolled<T: Entity> {
+    load: LoadContext<T>,
+    answer: oneshot::Sender<Result<Loaded<T>, FetchError>>,
+}
+
+impl<T: Entity> OwnLoader<T> {
+    pub(crate) fn new(loader: Arc<dyn AnyLoader<T>>, batcher: Option<(usize, Duration)>) -> Self {
+        let batcher = batcher.map(|(ids_max, window)| Batcher {
+            ids_max,
+            window,
+            open: Mutex::new((0, Vec::new())),
+        });
+        OwnLoader { loader, batcher }
+    }
+}
+
+impl<T: Entity> Pool<T> {
+    /// [`Pool::get_or_fetch`] with the loader that the pool was built with.
+    ///
+    /// # Errors
+    /// [`FetchError`]; [`FetchError::NoLoader`] if it was built without one, and [`FetchError::Stopped`] if it gathers
+    /// ids and was shut down.
+    pub async fn fetch<Q>(&self, id: &Q) -> Result<Option<Arc<T>>, FetchError>
+    where
+        T::Id: Borrow<Q>,
+        Q: ToId<T::Id> + ?Sized,
+    {
+        let pool = &self.shared;
+        if pool.config.fetch.refresh_ahead.is_none()
+            && let Some(value) = pool.hit(pool.hash(id), id)
+        {
+            return Ok(Some(value));
+        }
+        Ok(self.fetch_with(id, FetchOptions::new()).await?.value)
+    }
+
+    /// [`Pool::get_or_fetch_with`] with the loader that the pool was built with.
+    ///
+    /// # Errors
+    /// As [`Pool::fetch`] and [`Pool::get_or_fetch_with`].
+    pub async fn fetch_with<Q>(&self, id: &Q, options: FetchOptions) -> Result<Fetched<T>, FetchError>
+    where
+        T::Id: Borrow<Q>,
+        Q: ToId<T::Id> + ?Sized,
+    {
+        let pool = &self.shared;
+        let own = pool.loader.as_ref().ok_or(FetchError::NoLoader)?;
+        let mut plan = options.plan(&pool.config.fetch);
+        if own.batcher.is_some() {
+            plan.is_counted = false;
+            let weak = Arc::downgrade(pool);
+            return Box::pin(pool.fetch(id, plan, |load| enrolled(weak, load))).await;
+        }
+        let loader = Arc::clone(&own.loader);
+        Box::pin(pool.fetch(id, plan, |load| loader.load(load))).await
+    }
+
+    /// [`Pool::get_or_fetch_many`] with the loader that the pool was built with.
+    ///
+    /// # Errors
+    /// As [`Pool::get_or_fetch_many`]; [`FetchError::NoLoader`] if the pool was built without one.
+    pub async fn fetch_many<'q, Q>(&self, ids: impl IntoIterator<Item = &'q Q>) -> Result<Many<T>, FetchError>
+    where
+        T::Id: Borrow<Q>,
+        Q: ToId<T::Id> + ?Sized + 'q,
+    {
+        let pool = &self.shared;
+        let own = pool.loader.as_ref().ok_or(FetchError::NoLoader)?;
+        let loader = Arc::clone(&own.loader);
+        let ids: Vec<(u64, &Q)> = ids.into_iter().map(|id| (pool.hash(id), id)).collect();
+        pool.fetch_many(ids, |load| loader.load_many(load)).await
+    }
+}
+
+/// Waits for the batch with this id.
+async fn enrolled<T: Entity>(pool: Weak<Shared<T>>, load: LoadContext<T>) -> Result<Loaded<T>, FetchError> {
+    let (answer, receiver) = oneshot::channel();
+    let has_begun = pool
+        .upgrade()
+        .is_some_and(|pool| pool.enroll(Enrolled { load, answer }));
+    if !has_begun {
+        return Err(FetchError::Stopped);
+    }
+    // Dropped unanswered if the pool stops.
+    receiver.await.unwrap_or(Err(FetchError::Stopped))
+}
+
+impl<T: Entity> Shared<T> {
+    /// Adds one id to the batch that is gathered; false if the pool has stopped.
+    fn enroll(self: &Arc<Self>, enrolled: Enrolled<T>) -> bool {
+        let Some(batcher) = self.loader.as_ref().and_then(|own| own.batcher.as_ref()) else {
+            return false;
+        };
+        let Some(runtime) = &self.runtime else {
+            return false;
+        };
+        let mut open = batcher.open.lock();
+        let (number, gathered) = &mut *open;
+        gathered.push(enrolled);
+        if gathered.len() >= batcher.ids_max {
+            let full = std::mem::take(gathered);
+            *number += 1;
+            drop(open);
+            return self.background.spawn(&**runtime, self.run_batch(full));
+        }
+        let (is_first, number) = (gathered.len() == 1, *number);
+        drop(open);
+        if !is_first {
+            return !self.background.is_stopped();
+        }
+        let (sleep, weak) = (runtime.sleep(batcher.window), Arc::downgrade(self));
+        let task = Box::pin(async move {
+            sleep.await;
+            let Some(pool) = weak.upgrade() else { return };
+            let batch = pool.take_batch(number).map(|gathered| pool.run_batch(gathered));
+            drop(pool);
+            if let Some(batch) = batch {
+                batch.await;
+            }
+        });
+        let is_spawned = self.background.spawn(&**runtime, task);
+        if !is_spawned {
+            drop(self.take_batch(number));
+        }
+        is_spawned
+    }
+
+    /// Closes the batch of this number, if it was not full before.
+    fn take_batch(&self, number: u64) -> Option<Vec<Enrolled<T>>> {
+        let batcher = self.loader.as_ref()?.batcher.as_ref()?;
+        let mut open = batcher.open.lock();
+        let (now, gathered) = &mut *open;
+        if *now != number {
+            return None;
+        }
+        *now += 1;
+        Some(std::mem::take(gathered))
+    }
+
+    /// Loads a batch and hands out what it brought.
+    fn run_batch(self: &Arc<Self>, gathered: Vec<Enrolled<T>>) -> BoxFuture<()> {
+        let pool = Arc::downgrade(self);
+        let loader = self.loader.as_ref().map(|own| Arc::clone(&own.loader));
+        let name = self.name.clone();
+        Box::pin(async move {
+            let Some(loader) = loader else { return };
+            let Some(batch) = caught(|| Gathered::of(gathered))
+                .ok()
+                .filter(|batch| !batch.ids.is_empty())
+            else {
+                return;
+            };
+            let Gathered {
+                ids,
+                previous,
+                answers,
+            } = batch;
+            let Some(mut watch) = pool.upgrade().map(|pool| LoadWatch::new(&pool, ids.len())) else {
+                return;
+            };
+            let context = LoadManyContext { ids, previous };
+            let ended = contained(async move { loader.load_many(context).await }, None).await;
+            watch.end(&ended);
+            let mismatch = || FetchError::IdMismatch { name: name.clone() };
+            let handed = caught(|| hand_out(ended.into_result(), answers, mismatch));
+            if handed.is_err() || handed.is_ok_and(|is_asked_for| !is_asked_for) {
+                watch.failed();
+            }
+        })
+    }
+}
+
+/// A batch, each id once.
+struct Gathered<T: Entity> {
+    ids: Vec<T::Id>,
+    previous: Vec<Option<Arc<T>>>,
+    answers: Answers<T>,
+}
+
+/// Where the answer for each id goes, with what it would renew.
+type Answers<T> = HashMap<<T as Entity>::Id, Vec<oneshot::Sender<Result<Loaded<T>, FetchError>>>>;
+
+impl<T: Entity> Gathered<T> {
+    fn of(enrolled: Vec<Enrolled<T>>) -> Self {
+        let mut gathered = Gathered {
+            ids: Vec::new(),
+            previous: Vec::new(),
+            answers: HashMap::new(),
+        };
+        // Nobody waits any more for what was cancelled.
+        for Enrolled { load, answer } in enrolled.into_iter().filter(|one| !one.answer.is_canceled()) {
+            let answers = gathered.answers.entry(load.id.clone()).or_default();
+            if answers.is_empty() {
+                gathered.ids.push(load.id);
+                gathered.previous.push(load.previous);
+            }
+            answers.push(answer);
+        }
+        gathered
+    }
+}
+
+/// Gives everyone what was brought for their id. Whether everything was asked for.
+fn hand_out<T: Entity>(
+    loaded: Result<Vec<Loaded<T>>, FetchError>,
+    answers: Answers<T>,
+    mismatch: impl Fn() -> FetchError,
+) -> bool {
+    let by_id = loaded.and_then(|loaded| {
+        let mut by_id = HashMap::with_capacity(loaded.len());
+        for loaded in loaded {
+            match &loaded.brought {
+                Brought::Nothing => {}
+                Brought::Unchanged => return Err(FetchError::NothingToRenew),
+                Brought::Value(value) => {
+                    let id = value.id();
+                    if !answers.contains_key(&id) {
+                        return Err(mismatch());
+                    }
+                    by_id.entry(id).or_insert(loaded);
+                }
+            }
+        }
+        Ok(by_id)
+    });
+    let is_right = by_id.is_ok();
+    for (id, senders) in answers {
+        for sender in senders {
+            let answer = match &by_id {
+                Ok(by_id) => Ok(by_id.get(&id).cloned().unwrap_or_else(Loaded::none)),
+                Err(error) => Err(error.clone()),
+            };
+            // Whoever has gone away needs no answer.
+            let _ = sender.send(answer);
+        }
+    }
+    is_right
+}
+
+impl<T: Entity> fmt::Debug for OwnLoader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnLoader")
+            .field("gathers", &self.batcher.is_some())
+            .finish_non_exhaustive()
+    }
+}

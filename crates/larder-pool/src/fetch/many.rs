@@ -1,0 +1,472 @@
+//! Calls for several ids.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::stream::{FuturesUnordered, Stream};
+use larder_core::Key;
+use larder_memory::flight::{Claimed, Landed};
+
+use super::begin::key_of;
+use super::error::{FetchError, LoaderError};
+use super::fetched::{Many, Outcome};
+use super::flight::{Ended, Leg, LoadWatch, Run, Terms, Turn, Waiters};
+use super::options::{FetchOptions, Plan};
+use crate::limits::FETCH_IDS_MAX;
+use crate::panics::caught;
+use crate::shared::Shared;
+use crate::store::Use;
+use crate::{AnyError, Entity, LoadManyContext, Loaded, MaybeSend, Pool, ToId};
+
+/// The answer for one id.
+type Answer<T> = Result<Option<Arc<T>>, FetchError>;
+
+impl<T: Entity> Pool<T> {
+    /// The live values of several ids, and for those that are missing what one call of `load` brings. Each id has an answer
+    /// of its own: an error of one leaves the others what they are.
+    ///
+    /// Ids that somebody loads already are waited for, the others are loaded together, each once, and calls for one of them
+    /// join. The loader may bring any of them in any order; what it does not bring the source does not have. What was
+    /// loaded is stored in one commit, in the loader's order, by the rules of [`Pool::get_or_fetch`]. Options are the pool's.
+    ///
+    /// # Errors
+    /// [`FetchError::TooMany`], and what stands in the way of any load; whatever concerns an id is in its answer. If the
+    /// loader fails, or brings something that was not asked for, that is the answer of all ids it was to load.
+    pub async fn get_or_fetch_many<'q, Q, L, F, I, E>(
+        &self,
+        ids: impl IntoIterator<Item = &'q Q>,
+        load: L,
+    ) -> Result<Many<T>, FetchError>
+    where
+        T::Id: Borrow<Q>,
+        Q: ToId<T::Id> + ?Sized + 'q,
+        L: FnOnce(LoadManyContext<T>) -> F,
+        F: Future<Output = Result<I, E>> + MaybeSend + 'static,
+        I: IntoIterator<Item: Into<Loaded<T>>> + 'static,
+        E: Into<Box<AnyError>> + 'static,
+    {
+        let pool = &self.shared;
+        let ids: Vec<(u64, &Q)> = ids.into_iter().map(|id| (pool.hash(id), id)).collect();
+        pool.fetch_many(ids, |context| brought(load(context))).await
+    }
+}
+
+/// What a caller's loader brings, in the pool's words.
+async fn brought<T, F, I, E>(future: F) -> Result<Vec<Loaded<T>>, FetchError>
+where
+    F: Future<Output = Result<I, E>>,
+    I: IntoIterator<Item: Into<Loaded<T>>>,
+    E: Into<Box<AnyError>>,
+{
+    match future.await {
+        Ok(values) => Ok(values.into_iter().map(Into::into).collect()),
+        Err(error) => Err(FetchError::Loader(LoaderError::new(error.into()))),
+    }
+}
+
+/// An id that memory does not answer.
+struct Missing<'q, Q: ?Sized> {
+    hash: u64,
+    id: &'q Q,
+    /// Where it stands in the call.
+    places: Vec<usize>,
+}
+
+/// Ids of a call that wait for one load, by their number among the missing.
+struct Wait<T: Entity> {
+    numbers: Vec<usize>,
+    waiters: Waiters<T>,
+}
+
+impl<T: Entity> Future for Wait<T> {
+    type Output = Vec<(usize, Landed<Outcome<T>>)>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let landed = Pin::new(&mut self.waiters).poll(context);
+        landed.map(|landed| self.numbers.iter().copied().zip(landed).collect())
+    }
+}
+
+/// What is known of each missing id.
+type Outcomes<T> = Vec<Option<Outcome<T>>>;
+
+impl<T: Entity> Shared<T> {
+    /// One call for several ids, with their hashes.
+    pub(super) async fn fetch_many<Q, L, F>(
+        self: &Arc<Self>,
+        ids: Vec<(u64, &Q)>,
+        load: L,
+    ) -> Result<Many<T>, FetchError>
+    where
+        T::Id: Borrow<Q>,
+        Q: ToId<T::Id> + ?Sized,
+        L: FnOnce(LoadManyContext<T>) -> F,
+        F: Future<Output = Result<Vec<Loaded<T>>, FetchError>> + MaybeSend + 'static,
+    {
+        if ids.len() > FETCH_IDS_MAX {
+            return Err(FetchError::TooMany { max: FETCH_IDS_MAX });
+        }
+        let plan = FetchOptions::new().plan(&self.config.fetch);
+        self.check_plan(&plan)?;
+        let values = self.read_many(&ids);
+        let missing = missing(&ids, &values);
+        let mut answers: Vec<Option<Answer<T>>> = values
+            .into_iter()
+            .map(|value| value.map(|value| Ok(Some(value))))
+            .collect();
+        if !missing.is_empty() {
+            let found = Box::pin(self.fetch_all_missing(&missing, &plan, load)).await;
+            for (missing, answer) in missing.iter().zip(found) {
+                for place in &missing.places {
+                    answers[*place] = Some(answer.clone());
+                }
+            }
+        }
+        let answers = answers.into_iter();
+        let answers = answers.map(|answer| answer.expect("invariant: an id was found or is missing"));
+        Ok(Many::new(answers.collect()))
+    }
+
+    async fn fetch_all_missing<Q, L, F>(
+        self: &Arc<Self>,
+        missing: &[Missing<'_, Q>],
+        plan: &Plan,
+        load: L,
+    ) -> Vec<Answer<T>>
+    where
+        T::Id: Borrow<Q>,
+        Q: ToId<T::Id> + ?Sized,
+        L: FnOnce(LoadManyContext<T>) -> F,
+        F: Future<Output = Result<Vec<Loaded<T>>, FetchError>> + MaybeSend + 'static,
+    {
+        let mut answers = self.answers_without(missing, plan);
+        let open = |answers: &[Option<Answer<T>>]| -> Vec<usize> {
+            let open = answers.iter().enumerate().filter(|(_, answer)| answer.is_none());
+            open.map(|(number, _)| number).collect()
+        };
+        let numbers = open(&answers);
+        let is_renewal = numbers.is_empty();
+        // Ids with a stale value are renewed with the others; if there are no others, nobody waits for it.
+        let stale: Vec<usize> = (0..missing.len())
+            .filter(|number| matches!(&answers[*number], Some(Ok(Some(_)))))
+            .filter(|number| !self.is_held(missing[*number].hash, missing[*number].id))
+            .collect();
+        let wanted = if is_renewal { stale } else { numbers };
+        let mut outcomes: Outcomes<T> = vec![None; missing.len()];
+        let mut waits = self.begin_many(missing, &wanted, plan, load, &mut outcomes);
+        if is_renewal {
+            for wait in waits {
+                self.go_on_many(wait);
+            }
+        } else {
+            self.wait_for_all(missing, plan, &mut waits, &mut outcomes).await;
+        }
+        let decided = outcomes.into_iter().enumerate();
+        for (number, outcome) in decided {
+            if answers[number].is_none() {
+                let outcome = outcome.unwrap_or(Outcome::Failed(FetchError::Stopped));
+                answers[number] = Some(self.conclude_one(&missing[number], plan, outcome));
+            }
+        }
+        let answers = answers.into_iter();
+        answers
+            .map(|answer| answer.expect("invariant: each is decided above"))
+            .collect()
+    }
+
+    /// What needs no load, or none that the call waits for.
+    fn answers_without<Q>(&self, missing: &[Missing<'_, Q>], plan: &Plan) -> Vec<Option<Answer<T>>>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let answer = |missing: &Missing<'_, Q>| {
+            let Missing { hash, id, .. } = missing;
+            if self.absence(*hash, *id).is_some() {
+                self.fetches
+                    .negative
+                    .fetch_add(1, larder_core::sync::Ordering::Relaxed);
+                return Some(Ok(None));
+            }
+            if plan.stale_while_revalidate.is_none() && plan.stale_on_error.is_none() {
+                return None;
+            }
+            let stale = self.stale_of(*hash, *id)?;
+            let meanwhile = stale.is_served_meanwhile(plan) && !self.background.is_stopped();
+            let is_served = meanwhile || (stale.is_held && stale.is_served_on_error(plan));
+            is_served.then(|| Ok(self.answer_stale(stale.found).value))
+        };
+        missing.iter().map(answer).collect()
+    }
+
+    fn conclude_one<Q>(&self, missing: &Missing<'_, Q>, plan: &Plan, outcome: Outcome<T>) -> Answer<T>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        match outcome {
+            Outcome::Found { found, .. } => Ok(Some(found.value)),
+            Outcome::Nothing { .. } => Ok(None),
+            Outcome::Failed(error) => match self.stale_on_error(missing.hash, missing.id, plan, &error) {
+                Some(stale) => Ok(stale.value),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// Joins the loads of those ids that are in the air, and begins one for the others.
+    fn begin_many<Q, L, F>(
+        self: &Arc<Self>,
+        missing: &[Missing<'_, Q>],
+        wanted: &[usize],
+        plan: &Plan,
+        load: L,
+        outcomes: &mut Outcomes<T>,
+    ) -> Vec<Wait<T>>
+    where
+        T::Id: Borrow<Q>,
+        Q: ToId<T::Id> + ?Sized,
+        L: FnOnce(LoadManyContext<T>) -> F,
+        F: Future<Output = Result<Vec<Loaded<T>>, FetchError>> + MaybeSend + 'static,
+    {
+        let (mut numbers, mut keys, mut owned) = (Vec::new(), Vec::new(), Vec::new());
+        for number in wanted {
+            let own = Arc::new(missing[*number].id.to_id());
+            match key_of(&*own) {
+                Err(error) => outcomes[*number] = Some(Outcome::Failed(error)),
+                Ok(key) => {
+                    numbers.push(*number);
+                    keys.push(key);
+                    owned.push((missing[*number].hash, own));
+                }
+            }
+        }
+        let claimed = self
+            .flights
+            .claim_many(owned, |_, pin: &larder_core::Pin| self.is_fresh(pin));
+        let Claimed { joined, turn, .. } = match claimed {
+            Ok(claimed) => claimed,
+            Err(full) => {
+                for number in numbers {
+                    outcomes[number] = Some(Outcome::Failed(FetchError::Busy { limit: full.limit }));
+                }
+                return Vec::new();
+            }
+        };
+        let mut waits = Vec::new();
+        for (places, waiters) in joined {
+            for _ in &places {
+                self.joined();
+            }
+            let numbers = places.iter().map(|place| numbers[*place]).collect();
+            waits.push(Wait { numbers, waiters });
+        }
+        if let Some(turn) = turn {
+            let places: Vec<usize> = turn.keys().map(|(place, _)| place).collect();
+            let numbers = places.iter().map(|place| numbers[*place]).collect();
+            let keys = places.into_iter().map(|place| keys[place].clone()).collect();
+            let waiters = turn.waiters();
+            self.start_many(turn, keys, plan, load);
+            waits.push(Wait { numbers, waiters });
+        }
+        waits
+    }
+
+    /// Loads the keys of a turn that are still missing.
+    fn start_many<L, F>(self: &Arc<Self>, turn: Turn<T>, keys: Vec<Key>, plan: &Plan, load: L)
+    where
+        L: FnOnce(LoadManyContext<T>) -> F,
+        F: Future<Output = Result<Vec<Loaded<T>>, FetchError>> + MaybeSend + 'static,
+    {
+        let mut turn = turn;
+        let ids: Vec<Arc<T::Id>> = turn.keys().map(|(_, id)| Arc::clone(id)).collect();
+        let (mut legs, mut pins) = (Vec::new(), Vec::new());
+        for (index, (id, key)) in ids.iter().zip(keys).enumerate() {
+            let hash = self.hash(&**id);
+            let pin = self.flight_pin(key);
+            pins.push(Arc::new(pin.clone()));
+            if let Some(outcome) = self.found_again(hash, id) {
+                turn.give(index, outcome);
+                continue;
+            }
+            legs.push(Leg {
+                id: Arc::clone(id),
+                hash,
+                pin,
+                overtaken: turn
+                    .overtaken(index)
+                    .expect("invariant: the turn has as many keys"),
+                previous: self.previous(hash, &**id),
+            });
+        }
+        if legs.is_empty() {
+            return;
+        }
+        let context = LoadManyContext {
+            ids: legs.iter().map(|leg| T::Id::clone(&leg.id)).collect(),
+            previous: legs
+                .iter()
+                .map(|leg| leg.previous.as_ref().map(|previous| Arc::clone(&previous.value)))
+                .collect(),
+        };
+        let mut watch = LoadWatch::of_plan(self, legs.len(), plan);
+        let future = match caught(|| load(context)) {
+            Ok(future) => future,
+            Err(message) => {
+                watch.end(&Ended::<Result<(), FetchError>>::Panicked(message.clone()));
+                for index in 0..ids.len() {
+                    turn.give(index, Outcome::Failed(FetchError::panicked(&message)));
+                }
+                return;
+            }
+        };
+        let run = Run {
+            pool: Arc::downgrade(self),
+            name: self.name.clone(),
+            legs,
+            terms: Terms {
+                negative_ttl: plan.negative_ttl,
+                token: None,
+            },
+            watch,
+        };
+        let detached = plan.detach.then(|| turn.waiters());
+        turn.start(pins, run.fly_many(future, self.limit(plan.timeout)));
+        if let Some(waiters) = detached {
+            let numbers = Vec::new();
+            self.go_on_many(Wait { numbers, waiters });
+        }
+    }
+
+    /// What somebody has stored or found out meanwhile.
+    fn found_again(&self, hash: u64, id: &T::Id) -> Option<Outcome<T>> {
+        if let Ok(found) = self.find(hash, id, Use::Untold) {
+            return Some(Outcome::Found { found, as_of: None });
+        }
+        let at = self.absence(hash, id)?;
+        Some(Outcome::Nothing { at, as_of: None })
+    }
+
+    /// Lets a load go on by itself.
+    fn go_on_many(&self, wait: Wait<T>) {
+        if let Some(runtime) = &self.runtime {
+            let task = Box::pin(async move { drop(wait.await) });
+            self.background.spawn(&**runtime, task);
+        }
+    }
+
+    /// Waits until every load has landed, or for as long as the plan says.
+    async fn wait_for_all<Q>(
+        self: &Arc<Self>,
+        missing: &[Missing<'_, Q>],
+        plan: &Plan,
+        waits: &mut Vec<Wait<T>>,
+        outcomes: &mut Outcomes<T>,
+    ) where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let mut waiting: FuturesUnordered<Wait<T>> = waits.drain(..).collect();
+        let (mut timeout, mut soft) = (self.limit(plan.timeout), self.limit(plan.soft_timeout));
+        poll_fn(|context| {
+            while let Poll::Ready(Some(landed)) = Pin::new(&mut waiting).poll_next(context) {
+                for (number, landed) in landed {
+                    outcomes[number] = Some(outcome_of(landed));
+                }
+            }
+            if waiting.is_empty() {
+                return Poll::Ready(());
+            }
+            if let Some((sleep, after)) = &mut timeout
+                && sleep.as_mut().poll(context).is_ready()
+            {
+                let after = *after;
+                for number in waiting.iter().flat_map(|wait| &wait.numbers) {
+                    outcomes[*number] = Some(Outcome::Failed(FetchError::Timeout { after }));
+                }
+                return Poll::Ready(());
+            }
+            if let Some((sleep, _)) = &mut soft
+                && sleep.as_mut().poll(context).is_ready()
+            {
+                soft = None;
+                if self.take_stale(missing, &waiting, outcomes) {
+                    return Poll::Ready(());
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        for wait in waiting {
+            self.go_on_many(wait);
+        }
+    }
+
+    /// Takes the stale values of all ids that still wait, if each has one.
+    fn take_stale<Q>(
+        &self,
+        missing: &[Missing<'_, Q>],
+        waiting: &FuturesUnordered<Wait<T>>,
+        outcomes: &mut Outcomes<T>,
+    ) -> bool
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let numbers: Vec<usize> = waiting
+            .iter()
+            .flat_map(|wait| wait.numbers.iter().copied())
+            .collect();
+        let stale = numbers
+            .iter()
+            .map(|number| self.stale(missing[*number].hash, missing[*number].id));
+        let Some(stale) = stale.collect::<Option<Vec<_>>>() else {
+            return false;
+        };
+        for (number, found) in numbers.into_iter().zip(stale) {
+            self.fetches
+                .stale
+                .fetch_add(1, larder_core::sync::Ordering::Relaxed);
+            outcomes[number] = Some(Outcome::Found { found, as_of: None });
+        }
+        true
+    }
+}
+
+/// The ids without a value, each once.
+fn missing<'q, T, Q>(ids: &[(u64, &'q Q)], values: &[Option<Arc<T>>]) -> Vec<Missing<'q, Q>>
+where
+    Q: std::hash::Hash + Eq + ?Sized,
+{
+    let mut missing: Vec<Missing<'q, Q>> = Vec::new();
+    let mut known: HashMap<&Q, usize> = HashMap::new();
+    for (place, ((hash, id), value)) in ids.iter().zip(values).enumerate() {
+        if value.is_some() {
+            continue;
+        }
+        let number = *known.entry(id).or_insert(missing.len());
+        match missing.get_mut(number) {
+            Some(missing) => missing.places.push(place),
+            None => missing.push(Missing {
+                hash: *hash,
+                id,
+                places: vec![place],
+            }),
+        }
+    }
+    missing
+}
+
+/// How a wait of a call for several ids ends for one of them.
+fn outcome_of<T>(landed: Landed<Outcome<T>>) -> Outcome<T> {
+    match landed {
+        Landed::Value(outcome) => outcome,
+        // Whoever had the turn let it go before it began: foreign code of its call has panicked.
+        Landed::Again => Outcome::Failed(FetchError::panicked("")),
+        Landed::Recursive => Outcome::Failed(FetchError::Recursive),
+    }
+}
