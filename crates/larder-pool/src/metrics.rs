@@ -140,7 +140,7 @@ pub enum FillRejection {
     Resident,
     /// It came from a copy that may lack the last invalidation of something that it depends on.
     Behind,
-    /// Targets that were known only after the load are not remembered so far back.
+    /// Targets that were known only after the load were invalidated during it, or are not remembered so far back.
     TooOld,
     /// It depends on more than an entry may.
     TooManyTargets,

@@ -116,18 +116,11 @@ impl<K, C, R> Load<K, C, R> {
     }
 
     /// One more who waits, if the load can still be joined for the key at `index`.
-    pub(super) fn join(&self, index: usize, may_join: impl FnOnce(&C) -> bool) -> Option<SlotId> {
+    pub(super) fn join(&self, index: usize, may_join: impl FnOnce(Option<&C>) -> bool) -> Option<SlotId> {
         let mut inner = self.inner.lock();
-        let open = match inner.phase {
-            // It has not pinned anything yet, so it begins after whoever asks now.
-            Phase::Preparing => true,
-            Phase::Abandoned => false,
-            Phase::Resting(_) | Phase::Polled(_) | Phase::Landed => {
-                let context = inner.keys.get(index).and_then(|flown| flown.context.as_deref());
-                context.is_some_and(may_join)
-            }
-        };
-        open.then(|| inner.wait())
+        let flown = inner.keys.get(index)?;
+        let is_open = !matches!(inner.phase, Phase::Abandoned) && may_join(flown.context.as_deref());
+        is_open.then(|| inner.wait())
     }
 
     /// One more who waits.
@@ -151,12 +144,17 @@ impl<K, C, R> Load<K, C, R> {
         wake_all(wakers);
     }
 
-    /// Begins: `contexts` judge who may join each key, in the order of all keys.
-    pub(super) fn start(self: &Arc<Self>, contexts: Vec<Arc<C>>, future: LoadFuture<R>) {
+    /// `contexts` judge who may join each key from now on, in the order of all keys.
+    pub(super) fn pinned(&self, contexts: Vec<Arc<C>>) {
         let mut inner = self.inner.lock();
         for (flown, context) in inner.keys.iter_mut().zip(contexts) {
             flown.context = Some(context);
         }
+    }
+
+    /// Begins.
+    pub(super) fn start(self: &Arc<Self>, future: LoadFuture<R>) {
+        let mut inner = self.inner.lock();
         inner.phase = Phase::Resting(future);
         let (wakers, unwanted) = (inner.take_wakers(), inner.waiters.is_empty());
         drop(inner);

@@ -176,7 +176,8 @@ impl<K, C, R> Flights<K, C, R> {
 }
 
 impl<K: Eq, C, R> Flights<K, C, R> {
-    /// Joins the flight of `key` if there is one that `may_join`, else takes the turn. O(1) expected.
+    /// Joins the flight of `key` if there is one that `may_join`, else takes the turn. `may_join` gets what the load has
+    /// pinned, or none while it has not: then it begins after whoever asks now. O(1) expected.
     ///
     /// # Errors
     /// [`FlightsFull`].
@@ -184,7 +185,7 @@ impl<K: Eq, C, R> Flights<K, C, R> {
         &self,
         hash: u64,
         key: Arc<K>,
-        may_join: impl FnOnce(&C) -> bool,
+        may_join: impl FnOnce(Option<&C>) -> bool,
     ) -> Result<Claim<K, C, R>, FlightsFull> {
         let load = Load::new(self.clone());
         match self.claim_into(
@@ -208,7 +209,7 @@ impl<K: Eq, C, R> Flights<K, C, R> {
     pub fn claim_many(
         &self,
         keys: impl IntoIterator<Item = (u64, Arc<K>)>,
-        may_join: impl Fn(usize, &C) -> bool,
+        may_join: impl Fn(usize, Option<&C>) -> bool,
     ) -> Result<Claimed<K, C, R>, FlightsFull> {
         let load = Load::new(self.clone());
         let mut joined = Joined::default();
@@ -240,7 +241,7 @@ impl<K: Eq, C, R> Flights<K, C, R> {
         &self,
         load: &Arc<Load<K, C, R>>,
         key: Hashed<K>,
-        may_join: impl FnOnce(&C) -> bool,
+        may_join: impl FnOnce(Option<&C>) -> bool,
     ) -> Result<Result<(Place<K, C, R>, usize), Overtaken>, FlightsFull> {
         let mut shard = self.shard(key.hash).lock();
         let found = shard.find_mut(key.hash, |entry| entry.key.is(&key));

@@ -67,12 +67,17 @@ impl<K, C, R> Turn<K, C, R> {
         Waiters::new(Arc::clone(&self.load), (0..self.keys.len()).collect())
     }
 
-    /// Starts the load of all keys that were not given. `contexts` has one for each key of [`Turn::keys`]; `future`
-    /// gives one result for each key that was not given, in their order. It is polled by whoever waits: take a
-    /// waiter before, or it is dropped with the last of those who joined.
-    pub fn start(mut self, contexts: Vec<Arc<C>>, future: LoadFuture<R>) {
+    /// From now on whoever wants to join is judged by these, one for each key of [`Turn::keys`]: called as soon as the
+    /// load has pinned what it depends on, before anything foreign runs for it.
+    pub fn pinned(&self, contexts: Vec<Arc<C>>) {
+        self.load.pinned(contexts);
+    }
+
+    /// Starts the load of all keys that were not given: `future` gives one result for each of them, in their order. It is
+    /// polled by whoever waits: take a waiter before, or it is dropped with the last of those who joined.
+    pub fn start(mut self, future: LoadFuture<R>) {
         self.started = true;
-        self.load.start(contexts, future);
+        self.load.start(future);
     }
 }
 

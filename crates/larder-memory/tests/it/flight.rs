@@ -114,7 +114,9 @@ fn a_load_that_nobody_wants_is_dropped_and_the_next_caller_begins_anew() {
         Landed::Value(Ok(8))
     );
     // Started without anybody who waits: dropped at once.
-    won(&table, 2).start(vec![Arc::new(0)], Box::pin(async { vec![Ok(1)] }));
+    let turn = won(&table, 2);
+    turn.pinned(vec![Arc::new(0)]);
+    turn.start(Box::pin(async { vec![Ok(1)] }));
     assert!(table.is_empty(), "a load that nobody waits for is kept");
 }
 
@@ -136,7 +138,8 @@ fn a_panic_reaches_everyone_and_the_next_call_is_fresh() {
     for (text, load) in loads {
         let turn = won(&table, 1);
         let mut leader = turn.waiter(0);
-        turn.start(vec![Arc::new(0)], load);
+        turn.pinned(vec![Arc::new(0)]);
+        turn.start(load);
         let mut other = joined(&table, 1);
         assert_eq!(finish(&mut leader), Landed::Value(Err(text.to_owned())));
         assert_eq!(finish(&mut other), Landed::Value(Err(text.to_owned())));
@@ -157,7 +160,8 @@ fn a_load_that_breaks_its_word_says_so() {
     let table = table();
     let turn = won(&table, 1);
     let mut waiter = turn.waiter(0);
-    turn.start(vec![Arc::new(0)], Box::pin(async { Vec::new() }));
+    turn.pinned(vec![Arc::new(0)]);
+    turn.start(Box::pin(async { Vec::new() }));
     let Landed::Value(Err(text)) = finish(&mut waiter) else {
         panic!("a result from nowhere")
     };
@@ -205,7 +209,8 @@ fn a_flight_that_may_not_be_joined_lands_for_those_who_did() {
         "writers will tell the newer flight alone, so the older one must not store"
     );
     let mut second = turn.waiter(0);
-    turn.start(vec![Arc::new(9)], Box::pin(async { vec![Ok(2)] }));
+    turn.pinned(vec![Arc::new(9)]);
+    turn.start(Box::pin(async { vec![Ok(2)] }));
     let Claim::Joined(mut third) = claim_at(&table, 1, 9) else {
         panic!("the newer flight is not found")
     };
@@ -364,10 +369,8 @@ fn batches_and_single_loads_share_one_table() {
     drop(again.turn);
     // Found on the second look: the load brings the other two.
     turn.give(1, Ok(30));
-    turn.start(
-        (0..3).map(|_| Arc::new(0)).collect(),
-        Box::pin(async { vec![Ok(10), Ok(40)] }),
-    );
+    turn.pinned((0..3).map(|_| Arc::new(0)).collect());
+    turn.start(Box::pin(async { vec![Ok(10), Ok(40)] }));
     assert_eq!(finish(&mut joiner), Landed::Value(Ok(30)));
     let landed = finish(&mut waiters);
     assert_eq!(landed, [10, 30, 40].map(|value| Landed::Value(Ok(value))));

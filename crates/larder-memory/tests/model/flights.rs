@@ -42,24 +42,24 @@ async fn fetch(
 ) -> Result<u64, String> {
     loop {
         let waiter = match table
-            .claim(u64::from(key), Arc::new(key), |pinned| *pinned >= context)
+            .claim(u64::from(key), Arc::new(key), |pinned| {
+                pinned.is_none_or(|pinned| *pinned >= context)
+            })
             .unwrap()
         {
             Claim::Joined(waiter) => waiter,
             Claim::Won(turn) => {
                 let (waiter, loads) = (turn.waiter(0), Arc::clone(loads));
-                turn.start(
-                    vec![Arc::new(context)],
-                    Box::pin(async move {
-                        loads.fetch_add(1, Ordering::SeqCst);
-                        step().await;
-                        if panics {
-                            // Without the hook, which would print a trace for each schedule.
-                            std::panic::resume_unwind(Box::new("as asked"));
-                        }
-                        vec![Ok(u64::from(key))]
-                    }),
-                );
+                turn.pinned(vec![Arc::new(context)]);
+                turn.start(Box::pin(async move {
+                    loads.fetch_add(1, Ordering::SeqCst);
+                    step().await;
+                    if panics {
+                        // Without the hook, which would print a trace for each schedule.
+                        std::panic::resume_unwind(Box::new("as asked"));
+                    }
+                    vec![Ok(u64::from(key))]
+                }));
                 waiter
             }
         };
@@ -163,14 +163,11 @@ async fn fetch_many(table: &Table, keys: [u32; 2]) {
     if let Some(turn) = claimed.turn {
         let mine: Vec<u32> = turn.keys().map(|(_, key)| **key).collect();
         waits.push((mine.clone(), turn.waiters()));
-        let contexts = mine.iter().map(|_| Arc::new(0)).collect();
-        turn.start(
-            contexts,
-            Box::pin(async move {
-                step().await;
-                mine.into_iter().map(|key| Ok(u64::from(key))).collect()
-            }),
-        );
+        turn.pinned(mine.iter().map(|_| Arc::new(0)).collect());
+        turn.start(Box::pin(async move {
+            step().await;
+            mine.into_iter().map(|key| Ok(u64::from(key))).collect()
+        }));
     }
     for (keys, waiters) in waits {
         let wanted: Vec<_> = keys
@@ -211,7 +208,8 @@ fn a_load_that_was_overtaken_stores_nothing() {
                 }
                 vec![Ok(value)]
             });
-            turn.start(vec![Arc::new(0)], load);
+            turn.pinned(vec![Arc::new(0)]);
+            turn.start(load);
             drop(block_on(waiter));
         }
         writer.join().unwrap();

@@ -5,11 +5,11 @@ use std::future::Future;
 use std::sync::Arc;
 
 use larder_core::limits::KEY_BYTES_MAX;
-use larder_core::{Key, ToKey, Token};
+use larder_core::{Key, Pin, Stamp, ToKey, Token};
 use larder_memory::flight::Claim;
 
 use super::error::FetchError;
-use super::fetched::Outcome;
+use super::fetched::{Outcome, Reach};
 use super::flight::{Ended, Leg, LoadWatch, Run, Terms, Turn, Waiter};
 use super::options::Plan;
 use crate::panics::caught;
@@ -28,6 +28,25 @@ pub(super) enum Aim {
     },
     /// Memory is behind this.
     Past(Token),
+}
+
+/// Whose load a call may share.
+#[derive(Clone, Copy)]
+pub(super) enum Share {
+    /// One whose id has not been invalidated since it began. What it brings may turn out to depend on something else that
+    /// was: then whoever asked after that asks again.
+    Fresh,
+    /// One that began when the fence stood here, or later.
+    Since(Stamp),
+    /// Nobody's.
+    Nobody,
+}
+
+/// An id that memory does not answer.
+pub(super) struct Wanted<T: Entity> {
+    pub(super) hash: u64,
+    pub(super) id: Arc<T::Id>,
+    pub(super) key: Key,
 }
 
 /// How a load has begun.
@@ -55,9 +74,10 @@ impl<T: Entity> Shared<T> {
         L: FnOnce(LoadContext<T>) -> F,
         F: Future<Output = Result<Loaded<T>, FetchError>> + MaybeSend + 'static,
     {
-        let own = Arc::new(id.to_id());
-        let Ok(key) = key_of(&*own) else { return };
-        if let Ok(Begun::Own(waiter)) = self.begin(hash, &own, &key, aim, plan, &mut Some(load)) {
+        let Ok(wanted) = Wanted::of(hash, id) else {
+            return;
+        };
+        if let Ok(Begun::Own(waiter)) = self.begin(&wanted, aim, Share::Fresh, plan, &mut Some(load)) {
             self.go_on(waiter);
         }
     }
@@ -74,10 +94,9 @@ impl<T: Entity> Shared<T> {
     /// Joins the load of an id, or begins it.
     pub(super) fn begin<L, F>(
         self: &Arc<Self>,
-        hash: u64,
-        id: &Arc<T::Id>,
-        key: &Key,
+        wanted: &Wanted<T>,
         aim: &Aim,
+        share: Share,
         plan: &Plan,
         load: &mut Option<L>,
     ) -> Result<Begun<T>, FetchError>
@@ -85,9 +104,9 @@ impl<T: Entity> Shared<T> {
         L: FnOnce(LoadContext<T>) -> F,
         F: Future<Output = Result<Loaded<T>, FetchError>> + MaybeSend + 'static,
     {
-        // Whoever wants more than memory knows joins nothing that began before.
-        let may_join = |pin: &larder_core::Pin| !matches!(aim, Aim::Past(_)) && self.is_fresh(pin);
-        let turn = match self.flights.claim(hash, Arc::clone(id), may_join) {
+        let Wanted { hash, id, key } = wanted;
+        let may_join = |pin: Option<&Pin>| self.may_join(share, pin);
+        let turn = match self.flights.claim(*hash, Arc::clone(id), may_join) {
             Err(full) => return Err(FetchError::Busy { limit: full.limit }),
             Ok(Claim::Joined(waiter)) => {
                 self.joined();
@@ -95,10 +114,11 @@ impl<T: Entity> Shared<T> {
             }
             Ok(Claim::Won(turn)) => turn,
         };
-        if let Some(outcome) = self.look_again(hash, id, aim) {
+        if let Some(outcome) = self.look_again(*hash, id, aim) {
             return Ok(given(turn, outcome));
         }
-        let leg = self.leg(hash, id, key, aim, &turn);
+        let leg = self.leg(*hash, id, key, aim, &turn);
+        turn.pinned(vec![Arc::new(leg.pin.clone())]);
         let context = LoadContext {
             id: T::Id::clone(id),
             previous: leg.previous.as_ref().map(|previous| Arc::clone(&previous.value)),
@@ -113,7 +133,6 @@ impl<T: Entity> Shared<T> {
                 return Ok(given(turn, Outcome::Failed(error)));
             }
         };
-        let pin = Arc::new(leg.pin.clone());
         let run = Run {
             pool: Arc::downgrade(self),
             name: self.name.clone(),
@@ -123,26 +142,39 @@ impl<T: Entity> Shared<T> {
         };
         let waiter = turn.waiter(0);
         let detached = plan.detach.then(|| turn.waiter(0));
-        turn.start(vec![pin], run.fly(future, self.limit(plan.timeout)));
+        turn.start(run.fly(future, self.limit(plan.timeout)));
         if let Some(detached) = detached {
             self.go_on(detached);
         }
         Ok(Begun::Own(waiter))
     }
 
+    /// Whether a call may share a load with this pin; none if it has not pinned anything yet.
+    pub(super) fn may_join(&self, share: Share, pin: Option<&Pin>) -> bool {
+        match share {
+            Share::Fresh => pin.is_none_or(|pin| self.is_fresh(pin)),
+            Share::Since(asked) => pin.is_some_and(|pin| self.is_fresh(pin) && pin.started() >= asked),
+            Share::Nobody => false,
+        }
+    }
+
     /// What a call that has won the flight finds meanwhile, so that it need not load.
-    fn look_again(&self, hash: u64, id: &T::Id, aim: &Aim) -> Option<Outcome<T>> {
+    pub(super) fn look_again(&self, hash: u64, id: &T::Id, aim: &Aim) -> Option<Outcome<T>> {
         if matches!(aim, Aim::Past(_)) {
             return None;
         }
+        let reach = Reach {
+            as_of: None,
+            overtaken: Some(self.fence.stamp()),
+        };
         if let Ok(found) = self.find(hash, id, Use::Untold) {
             return match aim {
                 Aim::Renew { part: Some(part) } if self.is_to_be_renewed(&found, hash, *part) => None,
-                _ => Some(Outcome::Found { found, as_of: None }),
+                _ => Some(Outcome::Found { found, reach }),
             };
         }
         let at = self.absence(hash, id)?;
-        Some(Outcome::Nothing { at, as_of: None })
+        Some(Outcome::Nothing { at, reach })
     }
 
     /// What a load carries for an id, pinned now.
@@ -159,6 +191,17 @@ impl<T: Entity> Shared<T> {
             overtaken: turn.overtaken(0).expect("invariant: a turn for one id has one"),
             previous,
         }
+    }
+}
+
+impl<T: Entity> Wanted<T> {
+    pub(super) fn of<Q>(hash: u64, id: &Q) -> Result<Self, FetchError>
+    where
+        Q: ToId<T::Id> + ?Sized,
+    {
+        let id = Arc::new(id.to_id());
+        let key = key_of(&*id)?;
+        Ok(Wanted { hash, id, key })
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{AsOf, Moment};
+use larder_core::{AsOf, Moment, Stamp};
 
 use super::error::FetchError;
 use crate::{Entity, Origin};
@@ -148,9 +148,31 @@ pub(crate) struct Found<T> {
 
 /// What a load brings for one id, shared by all who wait.
 pub(crate) enum Outcome<T> {
-    Found { found: Found<T>, as_of: Option<AsOf> },
-    Nothing { at: Moment, as_of: Option<AsOf> },
+    Found { found: Found<T>, reach: Reach },
+    Nothing { at: Moment, reach: Reach },
     Failed(FetchError),
+}
+
+/// How new an answer is.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Reach {
+    /// It was read from a copy of the source that had come so far.
+    pub(crate) as_of: Option<AsOf>,
+    /// It is as of this stamp, and something that it depends on may have been invalidated since.
+    pub(crate) overtaken: Option<Stamp>,
+}
+
+impl<T> Outcome<T> {
+    /// Whether it may be older than something that was invalidated before the fence stood at `asked`: not for a caller who
+    /// asked then.
+    pub(crate) fn is_too_old_for(&self, asked: Stamp) -> bool {
+        match self {
+            Self::Found { reach, .. } | Self::Nothing { reach, .. } => {
+                reach.overtaken.is_some_and(|stamp| stamp < asked)
+            }
+            Self::Failed(_) => false,
+        }
+    }
 }
 
 impl<T> Clone for Found<T> {
@@ -165,13 +187,13 @@ impl<T> Clone for Found<T> {
 impl<T> Clone for Outcome<T> {
     fn clone(&self) -> Self {
         match self {
-            Self::Found { found, as_of } => Self::Found {
+            Self::Found { found, reach } => Self::Found {
                 found: found.clone(),
-                as_of: *as_of,
+                reach: *reach,
             },
-            Self::Nothing { at, as_of } => Self::Nothing {
+            Self::Nothing { at, reach } => Self::Nothing {
                 at: *at,
-                as_of: *as_of,
+                reach: *reach,
             },
             Self::Failed(error) => Self::Failed(error.clone()),
         }

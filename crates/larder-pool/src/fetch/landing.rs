@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::sync::Ordering;
-use larder_core::{AsOf, Moment, TaskFuture};
+use larder_core::{Moment, TaskFuture};
 use larder_memory::flight::LoadFuture;
 
 use super::error::FetchError;
-use super::fetched::{Found, Outcome};
+use super::fetched::{Found, Outcome, Reach};
 use super::flight::{Absence, Leg, Run, Terms, contained, panicked};
 use crate::arrive::Wish;
 use crate::loaded::Brought;
@@ -167,7 +167,7 @@ impl<T: Entity> Run<T> {
     fn store(&self, pool: &Shared<T>, outcomes: &mut [Option<Outcome<T>>], stores: Vec<(usize, Store<T>)>) {
         let (mut places, mut operations) = (Vec::new(), Vec::new());
         for (at, store) in stores {
-            places.push((at, store.found, store.as_of));
+            places.push((at, store.found, store.reach));
             operations.push(Operation::Put {
                 arrival: store.arrival,
                 rule: EachRule::Fill {
@@ -182,14 +182,14 @@ impl<T: Entity> Run<T> {
             }
         };
         let landed = operations.into_iter().zip(left_out).zip(places);
-        for ((operation, refusal), (at, found, as_of)) in landed {
+        for ((operation, refusal), (at, found, reach)) in landed {
             let Operation::Put { arrival, .. } = operation else {
                 unreachable!("invariant: nothing else was made above")
             };
             let store = Store {
                 arrival,
                 found,
-                as_of,
+                reach,
             };
             outcomes[at] = Some(pool.landed(&self.legs[at], &self.terms, store, refusal));
         }
@@ -210,13 +210,15 @@ impl<T: Entity> Run<T> {
         loaded: Loaded<T>,
         id: Option<T::Id>,
     ) -> Result<Landing<T>, FetchError> {
-        let as_of = loaded.as_of;
+        let mut reach = Reach {
+            as_of: loaded.as_of,
+            overtaken: None,
+        };
         let (value, loaded) = match &loaded.brought {
             Brought::Nothing => {
-                let at = pool.map_or(Moment::ORIGIN, |pool| pool.clock.coarse());
-                let outcome = Outcome::Nothing { at, as_of };
-                let found = pool.and_then(|pool| pool.land_nothing(leg, &self.terms, loaded));
-                return Ok(Landing::Done(found.unwrap_or(outcome)));
+                let at = Moment::ORIGIN;
+                let landed = pool.map(|pool| pool.land_nothing(leg, &self.terms, loaded, reach));
+                return Ok(Landing::Done(landed.unwrap_or(Outcome::Nothing { at, reach })));
             }
             Brought::Value(value) => (Arc::clone(value), loaded),
             Brought::Unchanged => {
@@ -236,25 +238,26 @@ impl<T: Entity> Run<T> {
             deadline: Moment::MAX,
             is_resident: false,
         };
-        let done = |found| Ok(Landing::Done(Outcome::Found { found, as_of }));
         let Some(pool) = pool else {
-            return done(found);
+            return Ok(Landing::Done(Outcome::Found { found, reach }));
         };
-        if let Some(why) = pool.refuses(&self.terms, &loaded) {
-            pool.reject(why);
-            return done(found);
-        }
-        match pool.arrive_as(id, Wish::loaded(value, loaded, leg.pin.clone())) {
-            Ok(arrival) => Ok(Landing::Store(Store {
-                arrival,
-                found,
-                as_of,
-            })),
-            Err(unfit) => {
-                pool.reject(unfit.rejecting());
-                done(found)
-            }
-        }
+        let why = match pool.refuses(&self.terms, &loaded) {
+            Some(why) => why,
+            None => match pool.arrive_as(id, Wish::loaded(value, loaded, leg.pin.clone())) {
+                Ok(arrival) => {
+                    return Ok(Landing::Store(Store {
+                        arrival,
+                        found,
+                        reach,
+                    }));
+                }
+                Err(unfit) => unfit.rejecting(),
+            },
+        };
+        pool.reject(why);
+        // Nobody has asked whether it was overtaken, so it counts as if it had been.
+        reach.overtaken = Some(leg.pin.started());
+        Ok(Landing::Done(Outcome::Found { found, reach }))
     }
 }
 
@@ -268,14 +271,14 @@ enum Landing<T: Entity> {
 struct Store<T: Entity> {
     arrival: Arrival<T>,
     found: Found<T>,
-    as_of: Option<AsOf>,
+    reach: Reach,
 }
 
 impl<T: Entity> Store<T> {
     fn outcome(self) -> Outcome<T> {
         Outcome::Found {
             found: self.found,
-            as_of: self.as_of,
+            reach: self.reach,
         }
     }
 }
@@ -302,7 +305,7 @@ impl<T: Entity> Shared<T> {
         &self,
         leg: &Leg<T>,
         terms: &Terms,
-        store: Store<T>,
+        mut store: Store<T>,
         refusal: Option<Refusal<T>>,
     ) -> Outcome<T> {
         let why = match &refusal {
@@ -321,40 +324,59 @@ impl<T: Entity> Shared<T> {
                     is_resident: true,
                     ..store.found
                 });
-                Outcome::Found { found, as_of: None }
+                Outcome::Found {
+                    found,
+                    reach: Reach::default(),
+                }
             }
-            _ => store.outcome(),
+            _ => {
+                store.reach.overtaken = Some(leg.pin.started());
+                store.outcome()
+            }
         }
     }
 
     /// The source has no such entity: that is noted, if it is to be, and what the load was to renew goes. Something else if
     /// the id has a live value by now.
-    fn land_nothing(&self, leg: &Leg<T>, terms: &Terms, loaded: Loaded<T>) -> Option<Outcome<T>> {
+    fn land_nothing(&self, leg: &Leg<T>, terms: &Terms, loaded: Loaded<T>, reach: Reach) -> Outcome<T> {
         if terms.token.is_none()
             && let Ok(found) = self.find(leg.hash, &*leg.id, Use::Untold)
             && !leg.renews(&found.value)
         {
-            return Some(Outcome::Found { found, as_of: None });
+            let reach = Reach::default();
+            return Outcome::Found { found, reach };
         }
-        if let Some(why) = self.refuses(terms, &loaded) {
-            self.reject(why);
-            return None;
-        }
+        let at = self.clock.monotonic();
+        let is_sure = match self.refuses(terms, &loaded) {
+            Some(why) => {
+                self.reject(why);
+                false
+            }
+            None => self.note_absence(leg, terms, loaded, at),
+        };
+        let overtaken = (!is_sure).then(|| leg.pin.started());
+        let reach = Reach { overtaken, ..reach };
+        Outcome::Nothing { at, reach }
+    }
+
+    /// Notes that there is no such entity, if that is asked for. Whether it is sure that nothing has overtaken that.
+    fn note_absence(&self, leg: &Leg<T>, terms: &Terms, loaded: Loaded<T>, at: Moment) -> bool {
         let noted_for = terms.negative_ttl.filter(|time| !time.is_zero());
         if leg.previous.is_none() && noted_for.is_none() {
-            return None;
+            return false;
         }
         match self.pin_absence(loaded, leg.pin.clone()) {
-            Err(unfit) => self.reject(unfit.rejecting()),
+            Err(unfit) => {
+                self.reject(unfit.rejecting());
+                false
+            }
             Ok(pin) => {
-                let at = self.clock.monotonic();
                 let note = noted_for.map(|time| ((*leg.id).clone(), at + time));
                 let absence = Absence { pin, at };
                 let previous = leg.previous.as_ref().map(|previous| &previous.value);
-                self.store_absence(leg.hash, absence, note, previous, &leg.overtaken);
+                self.store_absence(leg.hash, absence, note, previous, &leg.overtaken)
             }
         }
-        None
     }
 
     /// A load has failed for an id with a value that it was to renew.

@@ -239,21 +239,21 @@ impl<T: Entity> Shared<T> {
         if !is_first {
             return !self.background.is_stopped();
         }
-        let (sleep, weak) = (runtime.sleep(batcher.window), Arc::downgrade(self));
+        let sleep = runtime.sleep(batcher.window);
+        let window = Window {
+            pool: Arc::downgrade(self),
+            number,
+        };
         let task = Box::pin(async move {
             sleep.await;
-            let Some(pool) = weak.upgrade() else { return };
+            let Some(pool) = window.pool.upgrade() else { return };
             let batch = pool.take_batch(number).map(|gathered| pool.run_batch(gathered));
             drop(pool);
             if let Some(batch) = batch {
                 batch.await;
             }
         });
-        let is_spawned = self.background.spawn(&**runtime, task);
-        if !is_spawned {
-            drop(self.take_batch(number));
-        }
-        is_spawned
+        self.background.spawn(&**runtime, task)
     }
 
     /// Closes the batch of this number, if it was not full before.
@@ -298,6 +298,20 @@ impl<T: Entity> Shared<T> {
                 watch.failed();
             }
         })
+    }
+}
+
+/// Waits until a batch is to be closed. If that never happens, whoever is in it is told.
+struct Window<T: Entity> {
+    pool: Weak<Shared<T>>,
+    number: u64,
+}
+
+impl<T: Entity> Drop for Window<T> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            drop(pool.take_batch(self.number));
+        }
     }
 }
 

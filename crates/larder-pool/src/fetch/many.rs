@@ -3,23 +3,21 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::stream::{FuturesUnordered, Stream};
-use larder_core::Key;
-use larder_memory::flight::{Claimed, Landed};
+use larder_core::{Key, Pin, Stamp};
+use larder_memory::flight::{Claimed, FlightsFull, Landed};
 
-use super::begin::key_of;
+use super::begin::{Aim, Share, key_of};
 use super::error::{FetchError, LoaderError};
-use super::fetched::{Many, Outcome};
+use super::fetched::{Many, Outcome, Reach};
 use super::flight::{Ended, Leg, LoadWatch, Run, Terms, Turn, Waiters};
 use super::options::{FetchOptions, Plan};
 use crate::limits::FETCH_IDS_MAX;
 use crate::panics::caught;
 use crate::shared::Shared;
-use crate::store::Use;
 use crate::{AnyError, Entity, LoadManyContext, Loaded, MaybeSend, Pool, ToId};
 
 /// The answer for one id.
@@ -85,8 +83,8 @@ struct Wait<T: Entity> {
 impl<T: Entity> Future for Wait<T> {
     type Output = Vec<(usize, Landed<Outcome<T>>)>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Self::Output> {
-        let landed = Pin::new(&mut self.waiters).poll(context);
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let landed = std::pin::Pin::new(&mut self.waiters).poll(context);
         landed.map(|landed| self.numbers.iter().copied().zip(landed).collect())
     }
 }
@@ -156,19 +154,34 @@ impl<T: Entity> Shared<T> {
             .filter(|number| !self.is_held(missing[*number].hash, missing[*number].id))
             .collect();
         let wanted = if is_renewal { stale } else { numbers };
+        let asked = self.fence.stamp();
+        let mut load = Some(load);
         let mut outcomes: Outcomes<T> = vec![None; missing.len()];
-        let mut waits = self.begin_many(missing, &wanted, plan, load, &mut outcomes);
+        let waits = self.begin_many(missing, &wanted, asked, plan, &mut load, &mut outcomes);
         if is_renewal {
             for wait in waits {
                 self.go_on_many(wait);
             }
         } else {
-            self.wait_for_all(missing, plan, &mut waits, &mut outcomes).await;
+            self.wait_for_all(missing, plan, waits, &mut outcomes).await;
+            // Something that these depend on was invalidated after their loads began, and before this call did; or
+            // nothing came of the load that was shared.
+            let is_old =
+                |outcome: &Option<Outcome<T>>| outcome.as_ref().is_none_or(|it| it.is_too_old_for(asked));
+            let old: Vec<usize> = wanted
+                .into_iter()
+                .filter(|number| is_old(&outcomes[*number]))
+                .collect();
+            if load.is_some() && !old.is_empty() {
+                let waits = self.begin_many(missing, &old, asked, plan, &mut load, &mut outcomes);
+                self.wait_for_all(missing, plan, waits, &mut outcomes).await;
+            }
         }
         let decided = outcomes.into_iter().enumerate();
         for (number, outcome) in decided {
             if answers[number].is_none() {
-                let outcome = outcome.unwrap_or(Outcome::Failed(FetchError::Stopped));
+                // Foreign code of whoever had the turn has panicked before the load began.
+                let outcome = outcome.unwrap_or_else(|| Outcome::Failed(FetchError::panicked("")));
                 answers[number] = Some(self.conclude_one(&missing[number], plan, outcome));
             }
         }
@@ -223,8 +236,9 @@ impl<T: Entity> Shared<T> {
         self: &Arc<Self>,
         missing: &[Missing<'_, Q>],
         wanted: &[usize],
+        asked: Stamp,
         plan: &Plan,
-        load: L,
+        load: &mut Option<L>,
         outcomes: &mut Outcomes<T>,
     ) -> Vec<Wait<T>>
     where
@@ -245,10 +259,7 @@ impl<T: Entity> Shared<T> {
                 }
             }
         }
-        let claimed = self
-            .flights
-            .claim_many(owned, |_, pin: &larder_core::Pin| self.is_fresh(pin));
-        let Claimed { joined, turn, .. } = match claimed {
+        let Claimed { joined, turn, .. } = match self.claim_all(&owned, asked) {
             Ok(claimed) => claimed,
             Err(full) => {
                 for number in numbers {
@@ -270,10 +281,33 @@ impl<T: Entity> Shared<T> {
             let numbers = places.iter().map(|place| numbers[*place]).collect();
             let keys = places.into_iter().map(|place| keys[place].clone()).collect();
             let waiters = turn.waiters();
+            let load = load
+                .take()
+                .expect("invariant: whoever has a turn has not loaded before");
             self.start_many(turn, keys, plan, load);
             waits.push(Wait { numbers, waiters });
         }
         waits
+    }
+
+    /// If all ids are being loaded, they are shared, and the loader is kept for those that turn out to be too old for a
+    /// call that began when the fence stood at `asked`. Else it runs anyway, also for those that may turn out to be.
+    fn claim_all(
+        &self,
+        ids: &[(u64, Arc<T::Id>)],
+        asked: Stamp,
+    ) -> Result<Claimed<T::Id, Pin, Outcome<T>>, FlightsFull> {
+        let claim = |share| {
+            let may_join = |_, pin: Option<&Pin>| self.may_join(share, pin);
+            self.flights.claim_many(ids.iter().cloned(), may_join)
+        };
+        if ids.iter().all(|(hash, _)| self.flights.contains(*hash)) {
+            let claimed = claim(Share::Fresh)?;
+            if claimed.turn.is_none() {
+                return Ok(claimed);
+            }
+        }
+        claim(Share::Since(asked))
     }
 
     /// Loads the keys of a turn that are still missing.
@@ -284,12 +318,12 @@ impl<T: Entity> Shared<T> {
     {
         let mut turn = turn;
         let ids: Vec<Arc<T::Id>> = turn.keys().map(|(_, id)| Arc::clone(id)).collect();
-        let (mut legs, mut pins) = (Vec::new(), Vec::new());
-        for (index, (id, key)) in ids.iter().zip(keys).enumerate() {
+        let pins: Vec<Pin> = keys.into_iter().map(|key| self.flight_pin(key)).collect();
+        turn.pinned(pins.iter().map(|pin| Arc::new(pin.clone())).collect());
+        let mut legs = Vec::with_capacity(ids.len());
+        for (index, (id, pin)) in ids.iter().zip(pins).enumerate() {
             let hash = self.hash(&**id);
-            let pin = self.flight_pin(key);
-            pins.push(Arc::new(pin.clone()));
-            if let Some(outcome) = self.found_again(hash, id) {
+            if let Some(outcome) = self.look_again(hash, id, &Aim::Missing) {
                 turn.give(index, outcome);
                 continue;
             }
@@ -335,20 +369,11 @@ impl<T: Entity> Shared<T> {
             watch,
         };
         let detached = plan.detach.then(|| turn.waiters());
-        turn.start(pins, run.fly_many(future, self.limit(plan.timeout)));
+        turn.start(run.fly_many(future, self.limit(plan.timeout)));
         if let Some(waiters) = detached {
             let numbers = Vec::new();
             self.go_on_many(Wait { numbers, waiters });
         }
-    }
-
-    /// What somebody has stored or found out meanwhile.
-    fn found_again(&self, hash: u64, id: &T::Id) -> Option<Outcome<T>> {
-        if let Ok(found) = self.find(hash, id, Use::Untold) {
-            return Some(Outcome::Found { found, as_of: None });
-        }
-        let at = self.absence(hash, id)?;
-        Some(Outcome::Nothing { at, as_of: None })
     }
 
     /// Lets a load go on by itself.
@@ -364,18 +389,18 @@ impl<T: Entity> Shared<T> {
         self: &Arc<Self>,
         missing: &[Missing<'_, Q>],
         plan: &Plan,
-        waits: &mut Vec<Wait<T>>,
+        waits: Vec<Wait<T>>,
         outcomes: &mut Outcomes<T>,
     ) where
         T::Id: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let mut waiting: FuturesUnordered<Wait<T>> = waits.drain(..).collect();
+        let mut waiting: FuturesUnordered<Wait<T>> = waits.into_iter().collect();
         let (mut timeout, mut soft) = (self.limit(plan.timeout), self.limit(plan.soft_timeout));
         poll_fn(|context| {
-            while let Poll::Ready(Some(landed)) = Pin::new(&mut waiting).poll_next(context) {
+            while let Poll::Ready(Some(landed)) = std::pin::Pin::new(&mut waiting).poll_next(context) {
                 for (number, landed) in landed {
-                    outcomes[number] = Some(outcome_of(landed));
+                    outcomes[number] = outcome_of(landed);
                 }
             }
             if waiting.is_empty() {
@@ -431,7 +456,10 @@ impl<T: Entity> Shared<T> {
             self.fetches
                 .stale
                 .fetch_add(1, larder_core::sync::Ordering::Relaxed);
-            outcomes[number] = Some(Outcome::Found { found, as_of: None });
+            outcomes[number] = Some(Outcome::Found {
+                found,
+                reach: Reach::default(),
+            });
         }
         true
     }
@@ -461,12 +489,11 @@ where
     missing
 }
 
-/// How a wait of a call for several ids ends for one of them.
-fn outcome_of<T>(landed: Landed<Outcome<T>>) -> Outcome<T> {
+/// How a wait of a call for several ids ends for one of them; none if nothing came of it.
+fn outcome_of<T>(landed: Landed<Outcome<T>>) -> Option<Outcome<T>> {
     match landed {
-        Landed::Value(outcome) => outcome,
-        // Whoever had the turn let it go before it began: foreign code of its call has panicked.
-        Landed::Again => Outcome::Failed(FetchError::panicked("")),
-        Landed::Recursive => Outcome::Failed(FetchError::Recursive),
+        Landed::Value(outcome) => Some(outcome),
+        Landed::Again => None,
+        Landed::Recursive => Some(Outcome::Failed(FetchError::Recursive)),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use larder_core::{Applied, AsOf, Moment, TaskFuture, Token};
 use larder_memory::flight::Landed;
 
-use super::begin::{Aim, Begun, key_of};
+use super::begin::{Aim, Begun, Share, Wanted, key_of};
 use super::error::{Behind, FetchError, LoaderError};
 use super::fetched::{Fetched, Found, Outcome};
 use super::flight::{Ended, LoadWatch, Waiter, contained};
@@ -323,10 +323,15 @@ impl<T: Entity> Shared<T> {
         {
             return Ok(answer);
         }
-        let own = Arc::new(id.to_id());
-        let key = key_of(&*own)?;
+        let asked = self.fence.stamp();
+        let mut share = match aim {
+            // Whoever wants more than memory knows joins nothing that began before.
+            Aim::Past(_) => Share::Nobody,
+            Aim::Missing | Aim::Renew { .. } => Share::Fresh,
+        };
+        let wanted = Wanted::of(hash, id)?;
         let outcome = loop {
-            let (waiter, timeout) = match self.begin(hash, &own, &key, &aim, plan, &mut load) {
+            let (waiter, timeout) = match self.begin(&wanted, &aim, share, plan, &mut load) {
                 Err(error) => break Outcome::Failed(error),
                 Ok(Begun::Ended(outcome)) => break outcome,
                 // The load of another has its own limit; this call's holds for its wait.
@@ -335,6 +340,10 @@ impl<T: Entity> Shared<T> {
             };
             let soft = plan.soft_timeout.filter(|_| matches!(aim, Aim::Missing));
             match self.wait(hash, id, waiter, timeout, soft).await {
+                // Something that it depends on was invalidated after it began, and before this call did.
+                Waited::Landed(Landed::Value(outcome)) if outcome.is_too_old_for(asked) => {
+                    share = Share::Since(asked);
+                }
                 Waited::Landed(Landed::Value(outcome)) => break outcome,
                 Waited::Landed(Landed::Again) => {}
                 Waited::Landed(Landed::Recursive) => break Outcome::Failed(FetchError::Recursive),
@@ -359,12 +368,12 @@ impl<T: Entity> Shared<T> {
         Q: Eq + ?Sized,
     {
         match outcome {
-            Outcome::Found { found, as_of } => {
-                self.check_token(plan, as_of)?;
+            Outcome::Found { found, reach } => {
+                self.check_token(plan, reach.as_of)?;
                 Ok(self.answer(found))
             }
-            Outcome::Nothing { at, as_of } => {
-                self.check_token(plan, as_of)?;
+            Outcome::Nothing { at, reach } => {
+                self.check_token(plan, reach.as_of)?;
                 Ok(self.answer_nothing(at))
             }
             Outcome::Failed(error) if matches!(aim, Aim::Missing) => {

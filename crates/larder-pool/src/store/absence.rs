@@ -15,7 +15,7 @@ use crate::{Entity, Reason};
 
 impl<T: Entity> Shared<T> {
     /// Takes out the entry whose value the source no longer has, and notes its absence until the moment given: both only
-    /// if nothing has overtaken the load that found out.
+    /// if nothing has overtaken the load that found out; whether that is so.
     pub(crate) fn store_absence(
         &self,
         hash: u64,
@@ -23,13 +23,15 @@ impl<T: Entity> Shared<T> {
         note: Option<(T::Id, Moment)>,
         previous: Option<&Arc<T>>,
         overtaken: &Overtaken,
-    ) {
+    ) -> bool {
         let mut left = Some((absence, note));
+        let mut is_fresh = false;
         let gone = self.commit(|commit| {
             let (absence, _) = left.as_ref()?;
             if overtaken.is_set() || !absence.is_fresh(self) {
                 return None;
             }
+            is_fresh = true;
             if let Some(previous) = previous {
                 commit.take_gone(hash, previous);
             }
@@ -39,6 +41,7 @@ impl<T: Entity> Shared<T> {
         });
         // Both hold what is foreign, and are dropped here, without a lock.
         drop((gone, left));
+        is_fresh
     }
 }
 

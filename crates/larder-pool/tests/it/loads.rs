@@ -2,5 +2,17 @@
 
 // Rows, pools and loads that the tests end.
 mod hand;
+// A source that is followed.
+mod source;
+// The fence: what ends entries.
+mod fenced;
+// What overtakes loads.
+mod overtaken;
+// Copies that lag, tokens, and a node that is unsure.
+mod copies;
 // Calls for one id.
 mod single;
+// What loaders bring, and the pool's own loader.
+mod loaded;
+// Calls that end other than with a value.
+mod ends;

@@ -24,7 +24,9 @@ pub(super) fn claim(table: &Table, key: u32) -> Claim<u32, u64, Outcome> {
 
 pub(super) fn claim_at(table: &Table, key: u32, now: u64) -> Claim<u32, u64, Outcome> {
     table
-        .claim(u64::from(key), Arc::new(key), |pinned| *pinned >= now)
+        .claim(u64::from(key), Arc::new(key), |pinned| {
+            pinned.is_none_or(|pinned| *pinned >= now)
+        })
         .unwrap()
 }
 
@@ -45,7 +47,8 @@ pub(super) fn joined(table: &Table, key: u32) -> Wait {
 /// Starts a load of one key and gives the starter's own waiter.
 pub(super) fn start(turn: Right, load: impl Future<Output = Outcome> + Send + 'static) -> Wait {
     let waiter = turn.waiter(0);
-    turn.start(vec![Arc::new(0)], Box::pin(async move { vec![load.await] }));
+    turn.pinned(vec![Arc::new(0)]);
+    turn.start(Box::pin(async move { vec![load.await] }));
     waiter
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use futures_channel::oneshot;
-use larder_core::{Cause, EntityName};
+use larder_core::{Cause, CollectionName, EntityName};
 use larder_pool::{
     Entity, Fence, LoadContext, Loaded, Namespace, Pool, PoolBuilder, Tag, TagSet, Target, ToKey,
 };
@@ -61,6 +61,7 @@ impl fmt::Display for Oops {
 impl Error for Oops {}
 
 pub struct World {
+    clock: SimClock,
     pub runtime: SimRuntime,
     pub fence: Fence,
     pub pool: Pool<Row>,
@@ -79,6 +80,20 @@ pub fn team(number: u64) -> Target {
     Target::Tag {
         namespace: Namespace::default(),
         tag: Tag::new(format!("team:{number}")).unwrap(),
+    }
+}
+
+/// A namespace.
+pub fn namespace(name: &str) -> Target {
+    Target::Namespace {
+        namespace: Namespace::new(name).unwrap(),
+    }
+}
+
+/// A collection.
+pub fn collection(name: &str) -> Target {
+    Target::Collection {
+        name: CollectionName::new(name).unwrap(),
     }
 }
 
@@ -101,7 +116,12 @@ impl World {
             .runtime(Arc::new(runtime.clone()))
             .fence(fence.clone());
         let pool = build(builder).build().unwrap();
-        World { runtime, fence, pool }
+        World {
+            clock,
+            runtime,
+            fence,
+            pool,
+        }
     }
 
     /// A call with a loader that brings this at once.
@@ -121,6 +141,11 @@ impl World {
     pub fn invalidate(&self, target: &Target) {
         self.fence
             .invalidate(target, Cause::direct(larder_core::Reason::default()));
+    }
+
+    /// The clock of all.
+    pub fn clock(&self) -> &SimClock {
+        &self.clock
     }
 
     /// The version that is resident and live.

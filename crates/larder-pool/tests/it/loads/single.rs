@@ -1,9 +1,8 @@
 //! Calls for one id.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use larder_pool::{FetchError, FetchOptions, LoadOutcome, Loaded, Target};
+use larder_pool::{FetchError, LoadOutcome, Loaded, Target};
 
 use super::hand::{Oops, Row, World, begun, by_hand, ended, never, row, target, team, waits};
 
@@ -46,17 +45,6 @@ fn callers_of_one_id_share_a_load() {
     assert!(Arc::ptr_eq(&value, &world.pool.get(&7).unwrap()));
     let stats = world.pool.stats();
     assert_eq!((stats.loads.total(), stats.joins, stats.inserts), (1, 9, 1));
-}
-
-/// Contract: P46, P55
-#[test]
-fn a_load_that_nobody_waits_for_is_dropped() {
-    let world = World::new();
-    let (hand, load) = by_hand();
-    let call = begun(world.pool.get_or_fetch(&7, load));
-    drop(call);
-    assert!(hand.is_dropped());
-    assert_eq!(world.fetch(7, row(7, 2)), Some(2), "the next call starts afresh");
 }
 
 /// Contract: P46
@@ -127,31 +115,5 @@ fn an_error_reaches_everyone_as_it_was_and_is_not_kept() {
             ("load failed".to_owned(), "the disk is gone".to_owned())
         );
     }
-    assert_eq!(world.fetch(7, row(7, 1)), Some(1));
-}
-
-/// Contract: P57
-#[test]
-fn a_loader_that_takes_too_long_is_dropped() {
-    let world = World::new();
-    let (hand, load) = by_hand();
-    let options = FetchOptions::new().timeout(Duration::from_secs(2));
-    let mut call = begun(world.pool.get_or_fetch_with(&7, options, load));
-    world.runtime.advance(Duration::from_millis(1_999));
-    assert!(waits(&mut call));
-    let mut joined = begun(world.pool.get_or_fetch(&7, never));
-    world.runtime.advance(Duration::from_millis(1));
-    let after = Duration::from_secs(2);
-    for call in [ended(call).map(|_| ()), {
-        assert!(!waits(&mut joined));
-        Err(FetchError::Timeout { after })
-    }] {
-        assert!(
-            matches!(call, Err(FetchError::Timeout { after: told }) if told == after),
-            "{call:?}"
-        );
-    }
-    assert!(hand.is_dropped());
-    assert_eq!(world.pool.stats().loads.of(LoadOutcome::TimedOut), 1);
     assert_eq!(world.fetch(7, row(7, 1)), Some(1));
 }

@@ -1,0 +1,265 @@
+//! Copies of a source that lag, tokens of whoever wrote, and a node that may not have heard everything.
+
+use std::time::Duration;
+
+use larder_core::Clock;
+use larder_pool::{FetchError, FetchOptions, FillRejection, Loaded, MissCause, Origin, WhenUnsure};
+
+use super::hand::{Oops, World, begun, by_hand, ended, never, row, target, team, waits};
+use super::source::{Source, at, token};
+
+/// Contract: P48
+#[test]
+fn a_copy_that_may_lack_an_invalidation_is_returned_and_not_kept() {
+    let world = World::new();
+    let source = Source::followed(&world.fence, 10);
+    source.commit(12, &[target(7), team(3)]);
+    for (point, is_kept) in [(9, false), (11, false), (12, true), (13, true)] {
+        world.pool.remove(&7);
+        assert_eq!(
+            world.fetch(7, Loaded::value(row(7, point)).as_of(at(point))),
+            Some(point)
+        );
+        assert_eq!(world.pool.contains(&7), is_kept, "{point}");
+    }
+    // A tag that is known only after the load counts as well, and a row that nothing has touched does not.
+    assert_eq!(
+        world.fetch(8, Loaded::value(row(8, 1)).tag("team:3").as_of(at(11))),
+        Some(1)
+    );
+    assert_eq!(world.fetch(9, Loaded::value(row(9, 1)).as_of(at(9))), Some(1));
+    assert_eq!((world.peek(8), world.peek(9)), (None, Some(1)));
+    assert_eq!(world.pool.stats().rejected_fills.of(FillRejection::Behind), 3);
+
+    // Several at once, each by its own copy.
+    world.pool.clear(larder_pool::Reason::Manual);
+    let many = world.pool.get_or_fetch_many(&[7, 9], |load| async move {
+        let rows = load
+            .ids
+            .into_iter()
+            .map(|id| Loaded::value(row(id, 2)).as_of(at(11)));
+        Ok::<_, Oops>(rows.collect::<Vec<_>>())
+    });
+    assert_eq!(world.runtime.block_on(many).unwrap().found().count(), 2);
+    assert_eq!((world.peek(7), world.peek(9)), (None, Some(2)));
+}
+
+/// Contract: P48 (partial: a source that nobody follows)
+#[test]
+fn a_copy_of_a_source_that_is_not_followed_is_not_kept() {
+    let world = World::new();
+    assert_eq!(
+        world.fetch(7, Loaded::value(row(7, 1)).as_of(at(u64::MAX))),
+        Some(1)
+    );
+    assert_eq!(world.peek(7), None);
+}
+
+/// Contract: P49 (partial: a node that has applied it)
+#[test]
+fn what_is_applied_needs_no_waiting() {
+    let world = World::new();
+    let source = Source::followed(&world.fence, 10);
+    world.pool.insert(row(7, 1)).unwrap();
+    source.commit(12, &[target(8)]);
+    let options = FetchOptions::new().at_least(token(12));
+    let fetched = ended(Box::pin(world.pool.get_or_fetch_with(&7, options, never))).unwrap();
+    assert_eq!(
+        (fetched.value.unwrap().version, fetched.origin),
+        (1, Origin::Inserted)
+    );
+    assert_eq!(world.pool.get_at(&7, &token(12)).unwrap().unwrap().version, 1);
+    assert!(world.pool.get_at(&7, &token(13)).is_err(), "it never waits");
+}
+
+/// Contract: P49 (partial: a node that is behind)
+#[test]
+fn a_node_that_is_behind_waits_a_little() {
+    let world = World::new();
+    let source = Source::followed(&world.fence, 10);
+    world.pool.insert(row(7, 1)).unwrap();
+    let options = FetchOptions::new().at_least(token(12));
+    let mut call = begun(
+        world
+            .pool
+            .get_or_fetch_with(&7, options.clone(), |_| async { Ok::<_, Oops>(row(7, 3)) }),
+    );
+    world.runtime.advance(Duration::from_millis(99));
+    assert!(waits(&mut call), "it waits for 100 ms");
+    source.commit(12, &[target(7)]);
+    assert_eq!(
+        ended(call).unwrap().value.unwrap().version,
+        3,
+        "what it had is gone, so it loads"
+    );
+    assert_eq!(world.peek(7), Some(3), "as any other load");
+
+    // Longer, if it is asked to.
+    let options = options.wait_at_most(Duration::from_secs(5)).at_least(token(20));
+    let mut call = begun(world.pool.get_or_fetch_with(&7, options, never));
+    world.runtime.advance(Duration::from_millis(4_999));
+    assert!(waits(&mut call));
+    source.commit(20, &[target(99)]);
+    assert_eq!(
+        ended(call).unwrap().value.unwrap().version,
+        3,
+        "memory is new enough by now"
+    );
+}
+
+/// Contract: P49
+#[test]
+fn a_node_that_stays_behind_loads_past_memory_and_joins_nobody() {
+    let first = World::with(|pool| pool.wait_at_most(Duration::from_millis(10)));
+    Source::followed(&first.fence, 10);
+    let (other, load) = by_hand();
+    let joined = begun(first.pool.get_or_fetch(&8, load));
+    first.pool.insert(row(7, 1)).unwrap();
+    for (id, resident) in [(7, Some(1)), (8, None)] {
+        let options = FetchOptions::new().at_least(token(12));
+        let call = first
+            .pool
+            .get_or_fetch_with(&id, options, |load| async move { Ok::<_, Oops>(row(load.id, 2)) });
+        let call = begun(call);
+        first.runtime.advance(Duration::from_millis(10));
+        assert_eq!(
+            ended(call).unwrap().value.unwrap().version,
+            2,
+            "the source itself was asked"
+        );
+        assert_eq!(
+            first.peek(id),
+            resident,
+            "nobody can tell whether it includes the token"
+        );
+    }
+    other.brings(row(8, 1));
+    assert_eq!(
+        ended(joined).unwrap().unwrap().version,
+        1,
+        "it began before, and is overtaken"
+    );
+    assert_eq!(first.peek(8), None);
+
+    // Copies; the node hears of the commit while the load is in the air, or does not.
+    let cases = [
+        ("far enough", at(12), true, Some(2)),
+        ("farther", at(30), true, Some(2)),
+        ("not far enough", at(11), true, None),
+        ("nobody can tell", at(12), false, None),
+    ];
+    for (what, point, hears, resident) in cases {
+        let world = World::with(|pool| pool.wait_at_most(Duration::ZERO));
+        let source = Source::followed(&world.fence, 10);
+        let (hand, load) = by_hand();
+        let options = FetchOptions::new().at_least(token(12));
+        let call = begun(world.pool.get_or_fetch_with(&9, options, load));
+        if hears {
+            source.commit(12, &[target(99)]);
+        }
+        hand.brings(Loaded::value(row(9, 2)).as_of(point));
+        let answer = ended(call);
+        match resident {
+            Some(version) => assert_eq!(answer.unwrap().value.unwrap().version, version, "{what}"),
+            None => assert!(matches!(answer, Err(FetchError::Behind)), "{what}: {answer:?}"),
+        }
+        assert_eq!(world.peek(9), resident, "{what}");
+    }
+}
+
+/// Contract: P49 (partial: `bypass`)
+#[test]
+fn a_call_may_pass_by_everything() {
+    let world = World::new();
+    world.pool.insert(row(7, 1)).unwrap();
+    let (other, load) = by_hand();
+    let joined = begun(world.pool.get_or_fetch(&8, load));
+    let before = world.pool.sequence();
+    for id in [7, 8] {
+        let options = FetchOptions::new().bypass();
+        let call = world
+            .pool
+            .get_or_fetch_with(&id, options, |load| async move { Ok::<_, Oops>(row(load.id, 5)) });
+        assert_eq!(ended(Box::pin(call)).unwrap().value.unwrap().version, 5);
+    }
+    let none = world
+        .pool
+        .get_or_fetch_with(&7, FetchOptions::new().bypass(), |_| async {
+            Ok::<_, Oops>(Loaded::none())
+        });
+    assert!(ended(Box::pin(none)).unwrap().value.is_none());
+    assert_eq!(
+        (world.peek(7), world.peek(8), world.pool.sequence()),
+        (Some(1), None, before)
+    );
+    other.brings(row(8, 1));
+    assert!(ended(joined).unwrap().is_some(), "the load of others is theirs");
+}
+
+/// A world whose node is sure for a second after its start.
+fn unsure(when_unsure: WhenUnsure) -> (World, Source) {
+    let world = World::with(|pool| pool.when_unsure(when_unsure));
+    let source = Source::followed(&world.fence, 10);
+    source.sure_until(world.clock().monotonic() + Duration::from_secs(100));
+    assert_eq!(world.fetch(7, row(7, 1)), Some(1));
+    world.pool.insert(row(8, 1)).unwrap();
+    (world, source)
+}
+
+/// Contract: P50 (partial: `Serve`)
+#[test]
+fn a_node_that_is_unsure_goes_on_and_says_so() {
+    let (world, _source) = unsure(WhenUnsure::Serve);
+    let ask = |world: &World| {
+        ended(Box::pin(world.pool.get_or_fetch_with(
+            &7,
+            FetchOptions::new(),
+            never,
+        )))
+        .unwrap()
+    };
+    assert!(!ask(&world).degraded);
+    world.runtime.advance(Duration::from_secs(101));
+    let fetched = ask(&world);
+    assert_eq!((fetched.value.unwrap().version, fetched.degraded), (1, true));
+    let loaded = world
+        .pool
+        .get_or_fetch_with(&9, FetchOptions::new(), |_| async { Ok::<_, Oops>(row(9, 1)) });
+    assert!(
+        !world.runtime.block_on(loaded).unwrap().degraded,
+        "it was loaded just now"
+    );
+}
+
+/// Contract: P50 (partial: `Bypass`)
+#[test]
+fn a_node_that_is_unsure_may_believe_nothing() {
+    let (world, source) = unsure(WhenUnsure::Bypass);
+    assert_eq!((world.peek(7), world.pool.get(&8).is_some()), (Some(1), true));
+    world.runtime.advance(Duration::from_secs(101));
+    assert_eq!((world.peek(7), world.pool.get(&8)), (None, None));
+    assert!(!world.pool.contains(&7));
+    assert_eq!(world.pool.stats().misses.of(MissCause::Unsure), 1);
+    assert_eq!(world.fetch(7, row(7, 2)), Some(2), "each call loads");
+    assert_eq!(world.fetch(7, row(7, 3)), Some(3));
+    source.sure_until(world.clock().monotonic() + Duration::from_secs(100));
+    assert_eq!((world.peek(7), world.peek(8)), (Some(3), Some(1)));
+}
+
+/// Contract: P50
+#[test]
+fn a_node_that_is_unsure_may_believe_what_is_young() {
+    let (world, _source) = unsure(WhenUnsure::Shorten(Duration::from_secs(10)));
+    world.runtime.advance(Duration::from_secs(99));
+    assert_eq!(world.peek(7), Some(1), "it is sure");
+    world.pool.insert(row(9, 1)).unwrap();
+    world.runtime.advance(Duration::from_secs(2));
+    assert_eq!(
+        (world.peek(7), world.peek(8), world.peek(9)),
+        (None, None, Some(1))
+    );
+    world.runtime.advance(Duration::from_secs(9));
+    assert_eq!(world.peek(9), None);
+    assert_eq!(world.fetch(7, row(7, 2)), Some(2));
+    assert_eq!(world.peek(7), Some(2), "what is loaded now is young");
+}
