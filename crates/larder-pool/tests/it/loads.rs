@@ -12,7 +12,13 @@ mod overtaken;
 mod copies;
 // Calls for one id.
 mod single;
+// Calls for several ids.
+mod many;
 // What loaders bring, and the pool's own loader.
 mod loaded;
+// Absences, stale values, loads ahead.
+mod early;
+// What is known and reported.
+mod known;
 // Calls that end other than with a value.
 mod ends;

@@ -107,7 +107,7 @@ fn a_node_that_is_behind_waits_a_little() {
     );
 }
 
-/// Contract: P49
+/// Contract: P49 (partial: without a second tier)
 #[test]
 fn a_node_that_stays_behind_loads_past_memory_and_joins_nobody() {
     let first = World::with(|pool| pool.wait_at_most(Duration::from_millis(10)));
@@ -246,7 +246,7 @@ fn a_node_that_is_unsure_may_believe_nothing() {
     assert_eq!((world.peek(7), world.peek(8)), (Some(3), Some(1)));
 }
 
-/// Contract: P50
+/// Contract: P50 (partial: without a second tier)
 #[test]
 fn a_node_that_is_unsure_may_believe_what_is_young() {
     let (world, _source) = unsure(WhenUnsure::Shorten(Duration::from_secs(10)));

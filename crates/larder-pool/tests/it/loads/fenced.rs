@@ -224,7 +224,7 @@ fn regression_23_a_key_that_cannot_be_read_flushes_and_twice_is_once() {
     world.pool.insert(row(1, 3)).unwrap();
     let sequence = world.pool.sequence();
     for sink in world.fence.sinks() {
-        let _ = sink.apply(&[record(&target(1), 2)], Position::new(2)).unwrap();
+        drop(sink.apply(&[record(&target(1), 2)], Position::new(2)).unwrap());
     }
     assert_eq!((world.peek(1), world.pool.sequence()), (Some(3), sequence));
 }

@@ -6,7 +6,7 @@ use larder_pool::{FetchError, LoadOutcome, Loaded, Target};
 
 use super::hand::{Oops, Row, World, begun, by_hand, ended, never, row, target, team, waits};
 
-/// Contract: P52
+/// Contract: P52 (partial: without a second tier)
 #[test]
 fn memory_answers_before_the_loader_is_asked() {
     let world = World::new();
@@ -17,7 +17,7 @@ fn memory_answers_before_the_loader_is_asked() {
     assert_eq!(world.pool.stats().loads.of(LoadOutcome::Loaded), 1);
 }
 
-/// Contract: P52, P68 (partial: without a time to remember it)
+/// Contract: P52 (partial: without a second tier), P68 (partial: without a time to remember it)
 #[test]
 fn that_there_is_no_such_entity_is_no_error_and_not_kept() {
     let world = World::new();

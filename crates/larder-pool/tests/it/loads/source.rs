@@ -54,7 +54,7 @@ impl Source {
         let round = self.lane.round();
         self.lane.raise(rows, at(next - 1));
         for sink in self.fence.sinks() {
-            let _ = sink.apply(rows, Position::new(next - 1)).unwrap();
+            drop(sink.apply(rows, Position::new(next - 1)).unwrap());
         }
         self.lane.publish(&cursor(next), &[]);
         self.lane.caught_up(round, at(next - 1));
