@@ -23,6 +23,8 @@ pub(crate) struct Wish<T> {
     pub(crate) depends_on: Vec<Target>,
     pub(crate) as_of: Option<AsOf>,
     pub(crate) pin: Option<Pin>,
+    /// For a member of a batch: taken once for all of them, so that what ends one ends all that depend on the same.
+    pub(crate) since: Option<Pin>,
     /// For what was loaded: the pin on the id alone that was taken before the load began.
     pub(crate) flight: Option<Pin>,
     pub(crate) origin: Origin,
@@ -52,6 +54,7 @@ impl<T> Wish<T> {
             depends_on: options.depends_on,
             as_of: options.as_of,
             pin: options.pin,
+            since: None,
             flight: None,
             origin: Origin::Inserted,
         }
@@ -67,6 +70,7 @@ impl<T> Wish<T> {
             depends_on: loaded.depends_on,
             as_of: loaded.as_of,
             pin: None,
+            since: None,
             flight: Some(flight),
             origin: Origin::Loaded,
         }
@@ -123,6 +127,7 @@ impl<T: Entity> Shared<T> {
             depends_on,
             as_of,
             pin,
+            since,
             flight,
             origin,
             ..
@@ -141,6 +146,7 @@ impl<T: Entity> Shared<T> {
         let idle = idle.filter(|time| *time < crate::limits::FOREVER);
         let pins = match flight {
             Some(flight) => self.pins_of_flight(&id, &targets, as_of, flight)?,
+            None if pin.is_none() && as_of.is_none() => self.pins_of_insert(&targets, since)?,
             None => self.pins(&id, &targets, as_of, pin)?,
         };
         let weight = self.weigh(&value);
@@ -168,7 +174,7 @@ impl<T: Entity> Shared<T> {
             named: Some(Named { id, value }),
             life: Life { extra, ..life },
             time_to_live: time_to_live.or(self.config.time_to_live),
-            is_as_of_before: pins.started.is_some(),
+            is_as_of_before: pins.asked.is_some(),
             guard: needs_guard.then(|| {
                 let pin = pins.asked;
                 Box::new(Guard { pin, written })
@@ -183,7 +189,33 @@ impl<T: Entity> Shared<T> {
             .map_or(size_of::<T>(), |weigher| weigher.weigh(value))
     }
 
-    /// The pins of a value that depends on `targets` beside what all entries depend on.
+    /// The pins of a value that is as new as the call that stores it, and depends on `targets` beside what all entries do.
+    fn pins_of_insert(&self, targets: &[Target], since: Option<Pin>) -> Result<Pins, Unfit> {
+        if targets.is_empty() {
+            return Ok(Pins::default());
+        }
+        let (started, pin) = match since {
+            None => {
+                let pin = self.fence.pin(targets).map_err(|_| Unfit::TooManyTags)?;
+                (pin.started(), pin)
+            }
+            Some(mut pin) => {
+                let started = pin.started();
+                // What has ended meanwhile is stored, and dead, like a value whose tag ends at the same time.
+                if let Err(TooOld::TooMany { .. }) = pin.extend(targets) {
+                    return Err(Unfit::TooManyTags);
+                }
+                (started, pin)
+            }
+        };
+        Ok(Pins {
+            started: Some(started),
+            kept: Some(pin),
+            asked: None,
+        })
+    }
+
+    /// The pins of a value that was read under a pin of the caller's, or from a copy.
     fn pins(
         &self,
         id: &T::Id,
@@ -191,17 +223,6 @@ impl<T: Entity> Shared<T> {
         as_of: Option<AsOf>,
         given: Option<Pin>,
     ) -> Result<Pins, Unfit> {
-        if given.is_none() && as_of.is_none() {
-            if targets.is_empty() {
-                return Ok(Pins::default());
-            }
-            let pin = self.fence.pin(targets).map_err(|_| Unfit::TooManyTags)?;
-            return Ok(Pins {
-                started: Some(pin.started()),
-                kept: Some(pin),
-                asked: None,
-            });
-        }
         let own = self.own_targets(id);
         let mut pin = given.unwrap_or_else(|| self.pin_of(&own));
         if !self.fence.owns(&pin) {

@@ -204,6 +204,8 @@ impl<T: Entity> Batch<T> {
     fn operations(&self) -> Result<Vec<Operation<T>>, BatchErrorKind<T>> {
         let pool = &self.pool.shared;
         let mut operations = Vec::with_capacity(self.changes.len());
+        let since = pool.fence.pin(&[]);
+        let since = since.expect("invariant: no targets are fewer than a pin may hold");
         for change in &self.changes {
             operations.push(match change {
                 Change::Remove(id, reason) => Operation::Take {
@@ -214,7 +216,9 @@ impl<T: Entity> Batch<T> {
                 Change::Insert(value, time_to_live) => {
                     let mut options = InsertOptions::new();
                     options.time_to_live = *time_to_live;
-                    let arrival = pool.arrive(Wish::insert(Arc::clone(value), options));
+                    let mut wish = Wish::insert(Arc::clone(value), options);
+                    wish.since = Some(since.clone());
+                    let arrival = pool.arrive(wish);
                     let arrival = arrival.map_err(|(unfit, value)| BatchErrorKind::Refused {
                         error: unfit.refusing(value),
                     })?;

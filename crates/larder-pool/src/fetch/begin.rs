@@ -163,10 +163,7 @@ impl<T: Entity> Shared<T> {
         if matches!(aim, Aim::Past(_)) {
             return None;
         }
-        let reach = Reach {
-            as_of: None,
-            overtaken: Some(self.fence.stamp()),
-        };
+        let reach = Reach::of(self.fence.stamp());
         if let Ok(found) = self.find(hash, id, Use::Untold) {
             return match aim {
                 Aim::Renew { part: Some(part) } if self.is_to_be_renewed(&found, hash, *part) => None,

@@ -154,22 +154,27 @@ pub(crate) enum Outcome<T> {
 }
 
 /// How new an answer is.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct Reach {
     /// It was read from a copy of the source that had come so far.
     pub(crate) as_of: Option<AsOf>,
-    /// It is as of this stamp, and something that it depends on may have been invalidated since.
-    pub(crate) overtaken: Option<Stamp>,
+    /// Nothing that it depends on was invalidated up to this stamp; since then something may have been.
+    pub(crate) stamp: Stamp,
+}
+
+impl Reach {
+    /// As of this stamp.
+    pub(crate) fn of(stamp: Stamp) -> Self {
+        Reach { as_of: None, stamp }
+    }
 }
 
 impl<T> Outcome<T> {
-    /// Whether it may be older than something that was invalidated before the fence stood at `asked`: not for a caller who
-    /// asked then.
+    /// Whether something that it depends on may have been invalidated before the fence stood at `asked`: then it is no
+    /// answer for a caller who asked there.
     pub(crate) fn is_too_old_for(&self, asked: Stamp) -> bool {
         match self {
-            Self::Found { reach, .. } | Self::Nothing { reach, .. } => {
-                reach.overtaken.is_some_and(|stamp| stamp < asked)
-            }
+            Self::Found { reach, .. } | Self::Nothing { reach, .. } => reach.stamp < asked,
             Self::Failed(_) => false,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::sync::Ordering;
-use larder_core::{Moment, TaskFuture};
+use larder_core::{Moment, Stamp, TaskFuture};
 use larder_memory::flight::LoadFuture;
 
 use super::error::FetchError;
@@ -68,8 +68,9 @@ impl<T: Entity> Run<T> {
             overtaken: &leg.overtaken,
             renews: leg.previous.as_ref().map(|previous| &previous.value),
         };
+        let checked = pool.fence.stamp();
         let put = pool.put(&mut store.arrival, &rule);
-        pool.landed(leg, &self.terms, store, put.err())
+        pool.landed(leg, &self.terms, store, put.err(), checked)
     }
 
     /// Nothing was brought for any leg.
@@ -175,6 +176,7 @@ impl<T: Entity> Run<T> {
                 },
             });
         }
+        let checked = pool.fence.stamp();
         let left_out = match pool.together(&mut operations) {
             Ok(together) => together.left_out,
             Err(Stopped::Conflicts(_) | Stopped::TooHeavy { .. } | Stopped::Moved) => {
@@ -191,7 +193,7 @@ impl<T: Entity> Run<T> {
                 found,
                 reach,
             };
-            outcomes[at] = Some(pool.landed(&self.legs[at], &self.terms, store, refusal));
+            outcomes[at] = Some(pool.landed(&self.legs[at], &self.terms, store, refusal, checked));
         }
     }
 
@@ -210,9 +212,9 @@ impl<T: Entity> Run<T> {
         loaded: Loaded<T>,
         id: Option<T::Id>,
     ) -> Result<Landing<T>, FetchError> {
-        let mut reach = Reach {
+        let reach = Reach {
             as_of: loaded.as_of,
-            overtaken: None,
+            stamp: leg.pin.started(),
         };
         let (value, loaded) = match &loaded.brought {
             Brought::Nothing => {
@@ -255,8 +257,6 @@ impl<T: Entity> Run<T> {
             },
         };
         pool.reject(why);
-        // Nobody has asked whether it was overtaken, so it counts as if it had been.
-        reach.overtaken = Some(leg.pin.started());
         Ok(Landing::Done(Outcome::Found { found, reach }))
     }
 }
@@ -300,16 +300,20 @@ impl<T: Entity> Shared<T> {
         self.report(|metrics, name| metrics.fill_rejected(name, why));
     }
 
-    /// What comes of a value after the pool has stored it, or refused to.
+    /// What comes of a value after the pool has stored it, or refused to; `checked` is where the fence stood before.
     fn landed(
         &self,
         leg: &Leg<T>,
         terms: &Terms,
         mut store: Store<T>,
         refusal: Option<Refusal<T>>,
+        checked: Stamp,
     ) -> Outcome<T> {
         let why = match &refusal {
-            None => return store.outcome(),
+            None => {
+                store.reach.stamp = checked;
+                return store.outcome();
+            }
             Some(Refusal::Late(why)) => *why,
             Some(Refusal::TooHeavy { .. }) => FillRejection::TooHeavy,
             Some(Refusal::Resident(_) | Refusal::Moved(_)) => FillRejection::Resident,
@@ -326,36 +330,34 @@ impl<T: Entity> Shared<T> {
                 });
                 Outcome::Found {
                     found,
-                    reach: Reach::default(),
+                    reach: Reach::of(checked),
                 }
             }
-            _ => {
-                store.reach.overtaken = Some(leg.pin.started());
-                store.outcome()
-            }
+            _ => store.outcome(),
         }
     }
 
     /// The source has no such entity: that is noted, if it is to be, and what the load was to renew goes. Something else if
     /// the id has a live value by now.
     fn land_nothing(&self, leg: &Leg<T>, terms: &Terms, loaded: Loaded<T>, reach: Reach) -> Outcome<T> {
+        let checked = self.fence.stamp();
         if terms.token.is_none()
             && let Ok(found) = self.find(leg.hash, &*leg.id, Use::Untold)
             && !leg.renews(&found.value)
         {
-            let reach = Reach::default();
+            let reach = Reach::of(checked);
             return Outcome::Found { found, reach };
         }
         let at = self.clock.monotonic();
-        let is_sure = match self.refuses(terms, &loaded) {
+        let is_noted = match self.refuses(terms, &loaded) {
             Some(why) => {
                 self.reject(why);
                 false
             }
             None => self.note_absence(leg, terms, loaded, at),
         };
-        let overtaken = (!is_sure).then(|| leg.pin.started());
-        let reach = Reach { overtaken, ..reach };
+        let stamp = if is_noted { checked } else { reach.stamp };
+        let reach = Reach { stamp, ..reach };
         Outcome::Nothing { at, reach }
     }
 

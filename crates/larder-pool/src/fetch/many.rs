@@ -2,19 +2,18 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
 
-use futures_util::stream::{FuturesUnordered, Stream};
 use larder_core::{Key, Pin, Stamp};
-use larder_memory::flight::{Claimed, FlightsFull, Landed};
+use larder_memory::flight::{Claimed, FlightsFull};
 
 use super::begin::{Aim, Share, key_of};
 use super::error::{FetchError, LoaderError};
-use super::fetched::{Many, Outcome, Reach};
-use super::flight::{Ended, Leg, LoadWatch, Run, Terms, Turn, Waiters};
+use super::fetched::{Many, Outcome};
+use super::flight::{Ended, Leg, LoadWatch, Run, Terms, Turn};
 use super::options::{FetchOptions, Plan};
+use super::waits::{Missing, Outcomes, Wait};
 use crate::limits::FETCH_IDS_MAX;
 use crate::panics::caught;
 use crate::shared::Shared;
@@ -66,31 +65,12 @@ where
     }
 }
 
-/// An id that memory does not answer.
-struct Missing<'q, Q: ?Sized> {
-    hash: u64,
-    id: &'q Q,
-    /// Where it stands in the call.
-    places: Vec<usize>,
+/// What a call asks for the first time, or once more.
+struct Round {
+    /// Where the fence stood when the call began.
+    asked: Stamp,
+    share: Share,
 }
-
-/// Ids of a call that wait for one load, by their number among the missing.
-struct Wait<T: Entity> {
-    numbers: Vec<usize>,
-    waiters: Waiters<T>,
-}
-
-impl<T: Entity> Future for Wait<T> {
-    type Output = Vec<(usize, Landed<Outcome<T>>)>;
-
-    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Self::Output> {
-        let landed = std::pin::Pin::new(&mut self.waiters).poll(context);
-        landed.map(|landed| self.numbers.iter().copied().zip(landed).collect())
-    }
-}
-
-/// What is known of each missing id.
-type Outcomes<T> = Vec<Option<Outcome<T>>>;
 
 impl<T: Entity> Shared<T> {
     /// One call for several ids, with their hashes.
@@ -155,9 +135,13 @@ impl<T: Entity> Shared<T> {
             .collect();
         let wanted = if is_renewal { stale } else { numbers };
         let asked = self.fence.stamp();
+        let mut round = Round {
+            asked,
+            share: Share::Fresh,
+        };
         let mut load = Some(load);
         let mut outcomes: Outcomes<T> = vec![None; missing.len()];
-        let waits = self.begin_many(missing, &wanted, asked, plan, &mut load, &mut outcomes);
+        let waits = self.begin_many(missing, &wanted, &round, plan, &mut load, &mut outcomes);
         if is_renewal {
             for wait in waits {
                 self.go_on_many(wait);
@@ -173,7 +157,8 @@ impl<T: Entity> Shared<T> {
                 .filter(|number| is_old(&outcomes[*number]))
                 .collect();
             if load.is_some() && !old.is_empty() {
-                let waits = self.begin_many(missing, &old, asked, plan, &mut load, &mut outcomes);
+                round.share = Share::Since(asked);
+                let waits = self.begin_many(missing, &old, &round, plan, &mut load, &mut outcomes);
                 self.wait_for_all(missing, plan, waits, &mut outcomes).await;
             }
         }
@@ -236,7 +221,7 @@ impl<T: Entity> Shared<T> {
         self: &Arc<Self>,
         missing: &[Missing<'_, Q>],
         wanted: &[usize],
-        asked: Stamp,
+        round: &Round,
         plan: &Plan,
         load: &mut Option<L>,
         outcomes: &mut Outcomes<T>,
@@ -259,7 +244,7 @@ impl<T: Entity> Shared<T> {
                 }
             }
         }
-        let Claimed { joined, turn, .. } = match self.claim_all(&owned, asked) {
+        let Claimed { joined, turn, .. } = match self.claim_all(&owned, round) {
             Ok(claimed) => claimed,
             Err(full) => {
                 for number in numbers {
@@ -290,24 +275,25 @@ impl<T: Entity> Shared<T> {
         waits
     }
 
-    /// If all ids are being loaded, they are shared, and the loader is kept for those that turn out to be too old for a
-    /// call that began when the fence stood at `asked`. Else it runs anyway, also for those that may turn out to be.
+    /// If all ids are being loaded, they are shared, and the loader is kept for those that turn out to be too old for the
+    /// call. Else it runs anyway, also for those that may turn out to be.
     fn claim_all(
         &self,
         ids: &[(u64, Arc<T::Id>)],
-        asked: Stamp,
+        round: &Round,
     ) -> Result<Claimed<T::Id, Pin, Outcome<T>>, FlightsFull> {
         let claim = |share| {
             let may_join = |_, pin: Option<&Pin>| self.may_join(share, pin);
             self.flights.claim_many(ids.iter().cloned(), may_join)
         };
-        if ids.iter().all(|(hash, _)| self.flights.contains(*hash)) {
+        let is_shared = || ids.iter().all(|(hash, _)| self.flights.contains(*hash));
+        if matches!(round.share, Share::Fresh) && is_shared() {
             let claimed = claim(Share::Fresh)?;
             if claimed.turn.is_none() {
                 return Ok(claimed);
             }
         }
-        claim(Share::Since(asked))
+        claim(Share::Since(round.asked))
     }
 
     /// Loads the keys of a turn that are still missing.
@@ -375,94 +361,6 @@ impl<T: Entity> Shared<T> {
             self.go_on_many(Wait { numbers, waiters });
         }
     }
-
-    /// Lets a load go on by itself.
-    fn go_on_many(&self, wait: Wait<T>) {
-        if let Some(runtime) = &self.runtime {
-            let task = Box::pin(async move { drop(wait.await) });
-            self.background.spawn(&**runtime, task);
-        }
-    }
-
-    /// Waits until every load has landed, or for as long as the plan says.
-    async fn wait_for_all<Q>(
-        self: &Arc<Self>,
-        missing: &[Missing<'_, Q>],
-        plan: &Plan,
-        waits: Vec<Wait<T>>,
-        outcomes: &mut Outcomes<T>,
-    ) where
-        T::Id: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let mut waiting: FuturesUnordered<Wait<T>> = waits.into_iter().collect();
-        let (mut timeout, mut soft) = (self.limit(plan.timeout), self.limit(plan.soft_timeout));
-        poll_fn(|context| {
-            while let Poll::Ready(Some(landed)) = std::pin::Pin::new(&mut waiting).poll_next(context) {
-                for (number, landed) in landed {
-                    outcomes[number] = outcome_of(landed);
-                }
-            }
-            if waiting.is_empty() {
-                return Poll::Ready(());
-            }
-            if let Some((sleep, after)) = &mut timeout
-                && sleep.as_mut().poll(context).is_ready()
-            {
-                let after = *after;
-                for number in waiting.iter().flat_map(|wait| &wait.numbers) {
-                    outcomes[*number] = Some(Outcome::Failed(FetchError::Timeout { after }));
-                }
-                return Poll::Ready(());
-            }
-            if let Some((sleep, _)) = &mut soft
-                && sleep.as_mut().poll(context).is_ready()
-            {
-                soft = None;
-                if self.take_stale(missing, &waiting, outcomes) {
-                    return Poll::Ready(());
-                }
-            }
-            Poll::Pending
-        })
-        .await;
-        for wait in waiting {
-            self.go_on_many(wait);
-        }
-    }
-
-    /// Takes the stale values of all ids that still wait, if each has one.
-    fn take_stale<Q>(
-        &self,
-        missing: &[Missing<'_, Q>],
-        waiting: &FuturesUnordered<Wait<T>>,
-        outcomes: &mut Outcomes<T>,
-    ) -> bool
-    where
-        T::Id: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let numbers: Vec<usize> = waiting
-            .iter()
-            .flat_map(|wait| wait.numbers.iter().copied())
-            .collect();
-        let stale = numbers
-            .iter()
-            .map(|number| self.stale(missing[*number].hash, missing[*number].id));
-        let Some(stale) = stale.collect::<Option<Vec<_>>>() else {
-            return false;
-        };
-        for (number, found) in numbers.into_iter().zip(stale) {
-            self.fetches
-                .stale
-                .fetch_add(1, larder_core::sync::Ordering::Relaxed);
-            outcomes[number] = Some(Outcome::Found {
-                found,
-                reach: Reach::default(),
-            });
-        }
-        true
-    }
 }
 
 /// The ids without a value, each once.
@@ -487,13 +385,4 @@ where
         }
     }
     missing
-}
-
-/// How a wait of a call for several ids ends for one of them; none if nothing came of it.
-fn outcome_of<T>(landed: Landed<Outcome<T>>) -> Option<Outcome<T>> {
-    match landed {
-        Landed::Value(outcome) => Some(outcome),
-        Landed::Again => None,
-        Landed::Recursive => Some(Outcome::Failed(FetchError::Recursive)),
-    }
 }

@@ -10,7 +10,7 @@
 //!
 //! Files: `options`, `error` and `fetched` are what callers say and get; `flight` is what a load carries, `begin` and
 //! `landing` are its ends;
-//! `single` and `many` are the calls; `loader` is the pool's own loader and its batches.
+//! `single` and `many` are the calls, and `waits` how the latter wait; `loader` is the pool's own loader and its batches.
 
 mod begin;
 mod error;
@@ -22,6 +22,7 @@ mod many;
 mod options;
 mod single;
 mod stale;
+mod waits;
 
 pub use error::{Behind, FetchError, LoaderError};
 pub use fetched::{Fetched, Many};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use larder_core::sync::{Ordering, fence};
 use larder_memory::SlotId;
 
-use super::entry::Entries;
+use super::entry::{Entries, Phase};
 use super::life::{Death, Judge};
 use super::shard::{Shard, ShardCell};
 use crate::fetch::Found;
@@ -175,7 +175,10 @@ impl<T: Entity> Shared<T> {
         let slot = slot.and_then(|slot| self.look(&guard, slot, &judge, Use::Counted).map(|()| slot));
         let answer = slot.map(|slot| {
             let Shard { evictor, entries, .. } = &mut *guard;
-            evictor.hit_exclusive(entries, slot);
+            // Its policy has let go of one who leaves with a commit that is not yet visible.
+            if entries.phase(slot) != Phase::Leaving {
+                evictor.hit_exclusive(entries, slot);
+            }
             seen(entries, slot)
         });
         drop(guard);
