@@ -34,15 +34,22 @@ pub struct Row {
     pub unit: &'static str,
     /// The peer and its value.
     pub peer: Option<(String, f64)>,
+    /// Larder's value over the peer's in each round, where both were measured side by side; else empty. Their median is the
+    /// row's ratio, so that a target is missed when it was missed in most rounds.
+    pub ratios: Vec<f64>,
     /// What is asked of Larder's value.
     pub target: Target,
 }
 
 impl Row {
-    /// Larder's value over the peer's.
+    /// Larder's value over the peer's: the median of the rounds, or the quotient of both values.
     #[must_use]
     pub fn ratio(&self) -> Option<f64> {
-        self.peer.as_ref().map(|(_, value)| self.larder / value)
+        let (_, value) = self.peer.as_ref()?;
+        let mut sorted = self.ratios.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let median = sorted.get(sorted.len() / 2).copied();
+        Some(median.unwrap_or(self.larder / value))
     }
 
     /// Whether the target is met; nothing if there is none. A ratio that cannot be told is not met.
@@ -143,6 +150,7 @@ mod tests {
             larder,
             unit: "ns",
             peer,
+            ratios: Vec::new(),
             target,
         }
     }
@@ -182,5 +190,18 @@ mod tests {
             Some(false),
             "there is no peer"
         );
+    }
+
+    #[test]
+    fn a_target_is_missed_when_most_rounds_missed_it() {
+        let target = Target::RatioAtMost(1.0);
+        let in_rounds = |ratios: [f64; 5]| Row {
+            ratios: ratios.to_vec(),
+            ..row(1.0, Some(1.0), target)
+        };
+        assert_eq!(in_rounds([9.0, 0.9, 0.8, 9.0, 1.0]).is_met(), Some(true));
+        let missed = in_rounds([9.0, 0.9, 0.8, 9.0, 1.1]);
+        assert_eq!(missed.is_met(), Some(false));
+        assert!(missed.to_string().contains("\t1.10\t"), "{missed}");
     }
 }

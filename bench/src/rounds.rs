@@ -109,6 +109,14 @@ impl Measured {
         median.as_secs_f64() * 1e9 / self.iterations.max(1) as f64
     }
 
+    /// How many times as long as the other an operation took, in each round of a comparison that had both.
+    #[must_use]
+    pub fn over(&self, other: &Measured) -> Vec<f64> {
+        let seconds = |rounds: &[Duration]| rounds.iter().map(Duration::as_secs_f64).collect::<Vec<_>>();
+        let both = seconds(&self.rounds).into_iter().zip(seconds(&other.rounds));
+        both.map(|(own, others)| own / others).collect()
+    }
+
     /// Operations a second, in the median of the rounds; infinite if nothing took no time.
     #[must_use]
     pub fn per_second(&self) -> f64 {
@@ -148,5 +156,19 @@ mod tests {
         let measured = rounds.run();
         assert!((measured[0].nanoseconds() - 5.0).abs() < 1e-9, "{measured:?}");
         assert!((measured[0].per_second() - 2e8).abs() < 1.0, "{measured:?}");
+    }
+
+    #[test]
+    fn subjects_are_compared_round_by_round() {
+        let mut rounds = Rounds::new(10);
+        for (name, step) in [("a", 2), ("b", 1)] {
+            let mut micros = 0;
+            rounds.subject_timing_itself(name, move |_| {
+                micros += step;
+                Duration::from_micros(micros)
+            });
+        }
+        let measured = rounds.run();
+        assert_eq!(measured[0].over(&measured[1]), [2.0; ROUNDS]);
     }
 }

@@ -147,6 +147,7 @@ fn print(reference: &Reference, measured: &Measured) -> std::io::Result<()> {
             larder,
             unit: "%",
             peer: Some((peer.0.to_owned(), peer.1)),
+            ratios: Vec::new(),
             target: to_hundredths(target),
         })
     };
@@ -235,6 +236,7 @@ impl Means {
                     larder: sum / self.rows,
                     unit: "%",
                     peer: Some((peer.to_owned(), value / self.rows)),
+                    ratios: Vec::new(),
                     target: to_hundredths(target),
                 })?;
             }

@@ -46,6 +46,7 @@ fn hot(report: Report) -> Outcome {
         larder: larder.nanoseconds(),
         unit: "ns",
         peer: Some((format!("{} hit", peer.name()), peer.nanoseconds())),
+        ratios: Vec::new(),
         target,
     };
     report.row(&row(
@@ -94,6 +95,7 @@ fn random(report: Report) -> Outcome {
             larder: larder.nanoseconds(),
             unit: "ns",
             peer: Some((format!("{} hit", peer.name()), peer.nanoseconds())),
+            ratios: Vec::new(),
             target,
         })?;
     }
@@ -135,6 +137,7 @@ fn threads(report: Report) -> Outcome {
         larder: scaling[0],
         unit: "x",
         peer,
+        ratios: Vec::new(),
         target,
     };
     report.row(&row(

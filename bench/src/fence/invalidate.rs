@@ -62,6 +62,7 @@ fn sizes(report: Report) -> Outcome {
             larder: size.nanoseconds(),
             unit: "ns",
             peer,
+            ratios: Vec::new(),
             target,
         };
         report.row(&row(None, Aim::AtMost(400.0)))?;
@@ -75,6 +76,7 @@ fn sizes(report: Report) -> Outcome {
         larder: measured[3].nanoseconds(),
         unit: "ns",
         peer: Some(("a tag, 1 entry".to_owned(), first)),
+        ratios: Vec::new(),
         target: Aim::None,
     })?;
     Ok(())
@@ -109,6 +111,7 @@ fn tag_index(report: Report) -> Outcome {
         larder: measured[0].nanoseconds(),
         unit: "ns",
         peer: Some(("hydracache invalidate_tag".to_owned(), measured[1].nanoseconds())),
+        ratios: Vec::new(),
         target: Aim::RatioAtMost(0.01),
     })?;
     Ok(())

@@ -24,6 +24,7 @@ pub fn memory(report: Report) -> Outcome {
         larder,
         unit: "B",
         peer,
+        ratios: Vec::new(),
         target,
     };
     let case = "an entry with 1 target of its own, of 100,000 in one collection";

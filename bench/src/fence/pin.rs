@@ -58,6 +58,7 @@ pub fn pin(report: Report) -> Outcome {
         larder: measured[larder].nanoseconds(),
         unit: "ns",
         peer: Some((measured[peer].name().to_owned(), measured[peer].nanoseconds())),
+        ratios: Vec::new(),
         target,
     };
     report.row(&row(0, 3, Aim::RatioAtMost(1.0)))?;
