@@ -102,7 +102,7 @@ impl Line {
 /// Keeps this thread on one core, so that two threads never wait for each other on the same one. Where that is refused, or there
 /// is no such core, fewer bursts count.
 #[cfg(target_os = "linux")]
-fn stay_on_core(number: usize) {
+pub(crate) fn stay_on_core(number: usize) {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     let Ok(allowed) = sched_getaffinity(None) else {
         return;
@@ -117,7 +117,7 @@ fn stay_on_core(number: usize) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn stay_on_core(_number: usize) {}
+pub(crate) fn stay_on_core(_number: usize) {}
 
 /// When one thread did its part of a burst.
 #[derive(Clone, Copy, Debug)]

@@ -76,7 +76,7 @@ fn moka() -> Moka {
 }
 
 /// All numbers below `count` in an order that has no order: the same one in every run.
-fn shuffled(count: u64) -> Vec<u64> {
+pub(crate) fn shuffled(count: u64) -> Vec<u64> {
     let mut numbers: Vec<u64> = (0..count).collect();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for at in (1..numbers.len()).rev() {
