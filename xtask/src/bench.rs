@@ -4,10 +4,11 @@
 //! `row`, benchmark, case, Larder's value, unit, peer, the peer's value, their ratio, target, and `met`, `missed` or `info`.
 //! A program that lacks what it measures with says so in a line `skipped` and why, and prints no row.
 //! A missed target is reported and fails nothing: a busy machine misses some. `docs/benchmarks.md` is made of these lines and
-//! of what they were measured on; nobody edits it.
+//! of what they were measured on, a section for each program; nobody edits it. A program that was not run, or that measured
+//! nothing, keeps its section.
 
 use crate::shell::{self, Failure, output_of, root, say, stream, write};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -34,6 +35,9 @@ const HEADINGS: [&str; 9] = [
     "verdict",
 ];
 
+/// Where a row names its peer.
+const PEER: usize = 4;
+
 impl Row {
     /// Reads a line of a benchmark; a line of another kind is none.
     fn parse(line: &str) -> Option<Result<Self, String>> {
@@ -53,6 +57,12 @@ impl Row {
 
     fn is(&self, verdict: &str) -> bool {
         self.cells.last().is_some_and(|cell| cell == verdict)
+    }
+
+    /// Whether a peer of this name is in it.
+    fn names(&self, peer: &str) -> bool {
+        let cell = self.cells.get(PEER).map_or("", String::as_str);
+        cell.split([' ', ',']).any(|word| word == peer)
     }
 
     fn shown(&self) -> String {
@@ -76,19 +86,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
             "there is no benchmark `{unknown}`; those there are: {known}"
         )));
     }
-    if keep && !named.is_empty() {
-        return Err(Failure::usage(
-            "--write keeps a run of all benchmarks, so name none",
-        ));
-    }
-    let mut rows = Vec::new();
+    let mut measured = BTreeMap::new();
     for name in all
         .iter()
         .filter(|name| named.is_empty() || named.contains(name.as_str()))
     {
-        rows.extend(measure(name)?);
+        measured.insert(name.as_str(), measure(name)?);
     }
-    let missed: Vec<&Row> = rows.iter().filter(|row| row.is("missed")).collect();
+    let rows: Vec<&Row> = measured.values().flatten().collect();
+    let missed: Vec<&Row> = rows.iter().copied().filter(|row| row.is("missed")).collect();
     for row in &missed {
         say(&format!("missed: {}", row.shown()));
     }
@@ -101,7 +107,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     if keep {
         // Kept by hand: what each missed target is due to, and what will be tried next.
         let notes = std::fs::read_to_string(root().join(MISSED)).unwrap_or_default();
-        write(&root().join(PAGE), &page(&rows, &circumstances(), &notes))?;
+        let old = std::fs::read_to_string(root().join(PAGE)).unwrap_or_default();
+        let mut sections = sections(&old, &all);
+        let circumstances = Circumstances::now();
+        for (name, rows) in measured.iter().filter(|(_, rows)| !rows.is_empty()) {
+            sections.insert(name, section(rows, &circumstances.of(rows)));
+        }
+        write(&root().join(PAGE), &page(&sections, &notes))?;
         say(&format!("wrote {PAGE}"));
     }
     Ok(())
@@ -146,41 +158,53 @@ fn measure(name: &str) -> Result<Vec<Row>, Failure> {
     }
 }
 
-/// What the numbers were measured on, a line a fact.
-fn circumstances() -> Vec<String> {
-    let git = |arguments: &[&str]| output_of(Command::new("git").current_dir(root()).args(arguments));
-    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
-    let clean = git(&["status", "--porcelain", "--", ":!docs/benchmarks.md"])
-        .is_some_and(|changes| changes.is_empty());
-    let rustc = output_of(Command::new("rustc").arg("--version")).unwrap_or_else(|| "unknown".to_owned());
-    let cores =
-        std::thread::available_parallelism().map_or_else(|_| "unknown".to_owned(), |count| count.to_string());
-    let processor = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
-    let bench = |name: &str| std::fs::read_to_string(root().join("bench").join(name)).unwrap_or_default();
-    let (manifest, lock) = (bench("Cargo.toml"), bench("Cargo.lock"));
-    let mut facts = vec![
-        format!(
-            "Commit: {commit}{}",
-            if clean {
-                ""
-            } else {
-                ", with changes that are not committed"
-            }
-        ),
-        format!(
-            "Machine: {} {}, {}",
-            std::env::consts::OS,
-            std::env::consts::ARCH,
-            processor.unwrap_or_else(|| "processor unknown".to_owned())
-        ),
-        format!("Cores: {cores}"),
-        format!("Compiler: {rustc}, release"),
-    ];
-    facts.extend(peers(&manifest, &lock).map(|(name, version)| format!("Peer: {name} {version}")));
-    facts
+/// What the numbers were measured on.
+struct Circumstances {
+    /// A line a fact.
+    facts: Vec<String>,
+    /// The manifest of `bench/` and its lock file.
+    files: [String; 2],
+}
+
+impl Circumstances {
+    fn now() -> Self {
+        let git = |arguments: &[&str]| output_of(Command::new("git").current_dir(root()).args(arguments));
+        let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
+        let clean = git(&["status", "--porcelain", "--", ":!docs/benchmarks.md"])
+            .is_some_and(|changes| changes.is_empty());
+        let changed = if clean {
+            ""
+        } else {
+            ", with changes that are not committed"
+        };
+        let rustc = output_of(Command::new("rustc").arg("--version")).unwrap_or_else(|| "unknown".to_owned());
+        let cores = std::thread::available_parallelism()
+            .map_or_else(|_| "unknown".to_owned(), |count| count.to_string());
+        let processor = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("model name"))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        });
+        let processor = processor.unwrap_or_else(|| "processor unknown".to_owned());
+        let (system, kind) = (std::env::consts::OS, std::env::consts::ARCH);
+        let bench = |name: &str| std::fs::read_to_string(root().join("bench").join(name)).unwrap_or_default();
+        Self {
+            facts: vec![
+                format!("Commit: {commit}{changed}"),
+                format!("Machine: {system} {kind}, {processor}"),
+                format!("Cores: {cores}"),
+                format!("Compiler: {rustc}, release"),
+            ],
+            files: [bench("Cargo.toml"), bench("Cargo.lock")],
+        }
+    }
+
+    /// With the peers that stand in these rows.
+    fn of(&self, rows: &[Row]) -> Vec<String> {
+        let [manifest, lock] = &self.files;
+        let peers = peers(manifest, lock).filter(|(name, _)| rows.iter().any(|row| row.names(name)));
+        let peers = peers.map(|(name, version)| format!("Peer: {name} {version}"));
+        self.facts.iter().cloned().chain(peers).collect()
+    }
 }
 
 /// The engines that Larder is compared with: what the manifest of `bench/` names, in the versions of its lock file.
@@ -200,11 +224,9 @@ fn peers<'a>(manifest: &str, lock: &'a str) -> impl Iterator<Item = (&'a str, &'
     })
 }
 
-fn page(rows: &[Row], facts: &[String], missed: &str) -> String {
-    let mut text = String::from(
-        "# Benchmarks\n\nWritten by `cargo xtask bench --write`; do not edit. Medians of 5 alternating rounds in one run. A missed target is\n\
-         shown as missed. The contracts say what is measured and why.\n\n",
-    );
+/// What stands under the heading of one program.
+fn section(rows: &[Row], facts: &[String]) -> String {
+    let mut text = String::new();
     for fact in facts {
         text.push_str(&format!("- {fact}\n"));
     }
@@ -217,10 +239,30 @@ fn page(rows: &[Row], facts: &[String], missed: &str) -> String {
         text.push_str(&row.shown());
         text.push('\n');
     }
-    if rows.iter().any(|row| row.is("missed")) {
-        text.push_str("\n## Missed targets\n\n");
-        text.push_str(missed.trim());
-        text.push('\n');
+    text
+}
+
+/// The sections that a page has of these programs.
+fn sections<'a>(page: &str, names: &'a BTreeSet<String>) -> BTreeMap<&'a str, String> {
+    let parts = page.split("\n## ").skip(1);
+    let named = parts.filter_map(|part| {
+        let (heading, text) = part.split_once('\n')?;
+        let name = names.get(heading.trim())?;
+        Some((name.as_str(), format!("{}\n", text.trim())))
+    });
+    named.collect()
+}
+
+fn page(sections: &BTreeMap<&str, String>, missed: &str) -> String {
+    let mut text = String::from(
+        "# Benchmarks\n\nWritten by `cargo xtask bench --write`; do not edit. Medians of 5 alternating rounds in one run. A missed target is\n\
+         shown as missed. The contracts say what is measured and why.\n",
+    );
+    for (name, section) in sections {
+        text.push_str(&format!("\n## {name}\n\n{section}"));
+    }
+    if sections.values().any(|section| section.contains("| missed |\n")) {
+        text.push_str(&format!("\n## Missed targets\n\n{}\n", missed.trim()));
     }
     text
 }
@@ -254,12 +296,36 @@ mod tests {
         let row = Row::parse("row\ta\tb|c\t1\tns\t-\t-\t-\t-\tinfo")
             .expect("a row")
             .expect("well formed");
-        let text = page(&[row], &["Cores: 2".to_owned()], "");
-        assert!(text.contains("- Cores: 2\n"), "{text}");
+        let text = page(&[("fence", section(&[row], &["Cores: 2".to_owned()]))].into(), "");
+        assert!(text.contains("\n\n## fence\n\n- Cores: 2\n\n|"), "{text}");
         assert!(
             text.ends_with("| a | b\\|c | 1 | ns | - | - | - | - | info |\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_program_that_was_not_run_keeps_its_section() {
+        let names = BTreeSet::from(["fence".to_owned(), "pool".to_owned()]);
+        let kept = "- Cores: 2\n\n| a | 1 | missed |\n".to_owned();
+        let old = page(&[("fence", kept.clone()), ("gone", kept.clone())].into(), "Why.");
+        assert!(old.ends_with("\n\n## Missed targets\n\nWhy.\n"), "{old}");
+        let mut found = sections(&old, &names);
+        assert_eq!(found, [("fence", kept.clone())].into());
+        found.insert("pool", "- Cores: 4\n".to_owned());
+        let both = [("fence", kept), ("pool", "- Cores: 4\n".to_owned())];
+        assert_eq!(sections(&page(&found, ""), &names), both.into());
+    }
+
+    #[test]
+    fn only_peers_that_were_measured_are_named() {
+        let row = |peer: &str| {
+            let line = format!("row\ta\tb\t1\tns\t{peer}\t2\t0.5\t-\tinfo");
+            Row::parse(&line).expect("a row").expect("well formed")
+        };
+        assert!(row("moka with a time to live").names("moka"));
+        assert!(row("papaya, 2 threads").names("papaya"));
+        assert!(!row("itself").names("moka") && !row("mokas").names("moka"));
     }
 
     #[test]
