@@ -1,8 +1,35 @@
 //! A coherent data layer: what you cache stays fresh, and can prove it.
 //!
 //! This crate is what a service depends on. Today it re-exports, by name, what stands: the words, the seams, and the fence, which
-//! decides whether a cached value may still be believed; and the parts of the typed pool that stand, in [`pool`]. It adds
-//! nothing of its own yet.
+//! decides whether a cached value may still be believed; and the typed pool, in [`pool`]. It adds nothing of its own yet.
+//!
+//! The root has what all parts share. A part's own words are in its module, since parts share names: why an entry left a pool
+//! ([`pool::Reason`]) is not why something was invalidated ([`Reason`]), and so it is with `Batch`, `Explanation` and `Origin`. Of
+//! a part the root has only what it is entered by, here `Pool`, `Entity` and `EntityId`.
+//!
+//! A pool keeps the rows that a service reads, loads what it misses, and never serves a row that was invalidated:
+//!
+#![cfg_attr(feature = "pool", doc = "```")]
+#![cfg_attr(not(feature = "pool"), doc = "```text")]
+//! use larder::{Entity, Pool, pool};
+//!
+//! #[derive(Entity)]
+//! struct User { id: u64, name: String }
+//!
+//! # async fn row(id: u64) -> Result<Option<User>, std::io::Error> {
+//! #     Ok(Some(User { id, name: "Ada".to_owned() }))
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let users = Pool::<User>::builder().capacity_entries(10_000).build()?;
+//! let ada = users.get_or_fetch(&7, |load| row(load.id)).await?; // loads, for all who ask meanwhile
+//! assert_eq!(ada.unwrap().name, "Ada");
+//!
+//! users.invalidate(&7, pool::Reason::Saved);                    // after the commit that changed the row
+//! assert!(users.get(&7).is_none());                             // and what is still loading it is not kept
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! A cache of one's own becomes right by keeping a [`Pin`] with each entry, taken before the load begins:
 //!
@@ -57,13 +84,53 @@ pub use larder_core::{
     TooOld, WhenApplied,
 };
 
+// What the parts are entered by.
+#[cfg(feature = "pool")]
+pub use larder_pool::{Entity, EntityId, Pool};
+
 #[cfg(feature = "pool")]
 pub mod pool {
-    //! Typed objects in memory, by id: the crate `larder-pool`. Feature `pool`, on by default.
+    //! Typed objects in memory, by id: everything of the crate `larder-pool`, as that has it at its root. Feature `pool`, on
+    //! by default.
+    //!
+    //! It begins with [`Pool`], which is built by [`PoolBuilder`] and keeps what is an [`Entity`].
 
+    // What a type says about itself.
     pub use larder_pool::{
-        Entity, EntityId, Field, Fingerprint, IntoName, Key, MaybeSend, MaybeSync, Position, TAGS_MAX, Tag,
-        TagSet, TagValue, TagsError, TargetError, ToKey, Watermark, Watermarked,
+        Entity, EntityId, Field, Fingerprint, MaybeSend, MaybeSync, TAGS_MAX, TagSet, TagValue, TagsError,
+        ToId, Watermark, Watermarked,
+    };
+
+    // The pool, and what it is built with.
+    pub use larder_pool::{
+        BuildError, Capacity, Eviction, Pool, PoolBuilder, PoolConfig, Reclaim, WeakPool, WhenUnsure, limits,
+    };
+
+    // What is stored, and removed.
+    pub use larder_pool::{
+        Batch, BatchError, BatchErrorKind, BatchStats, InsertError, InsertOptions, OnConflict, Origin,
+        Reason, UpdateError,
+    };
+
+    // What is loaded.
+    #[cfg(feature = "tokio")]
+    pub use larder_pool::TokioRuntime;
+    pub use larder_pool::{
+        AnyError, Behind, FetchConfig, FetchError, FetchOptions, Fetched, LoadContext, LoadManyContext,
+        Loaded, Loader, LoaderError, Many,
+    };
+
+    // What can be seen of it.
+    pub use larder_pool::{
+        Changed, EntryState, Event, Events, Explanation, FetchOutcome, FillRejection, Listener, LoadOutcome,
+        Loads, MissCause, Misses, PoolMetrics, PoolStats, RecvError, RejectedFills, Removals, ResidentEntry,
+        SweepReport, Tier, TryRecvError,
+    };
+
+    // The words of core that stand in these interfaces: the same as at the root of this crate.
+    pub use larder_pool::{
+        AsOf, Explained, Fence, IntoName, Invalidation, Key, Namespace, Pin, Position, Runtime, Stamp, Tag,
+        Target, TargetError, ToKey, Token,
     };
 }
 

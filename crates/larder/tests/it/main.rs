@@ -1,0 +1,3 @@
+//! What the facade promises beside the parts that it joins: which names are found where.
+
+mod names;
