@@ -53,7 +53,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `cargo run --release --example fence` plays this race a million times over, with the fence and without.
+//! `cargo run --release --example storefront` plays this race in a pool before a database, and in another cache beside it;
+//! `--example fence` plays it a million times over in a bare map, with the fence and without.
 
 // The words.
 pub use larder_core::{
@@ -137,6 +138,7 @@ pub mod pool {
 /// The code of the README and of the guide, compiled and run with the documentation.
 #[cfg(doctest)]
 mod pages {
+    #[cfg(feature = "pool")]
     #[doc = include_str!("../../../README.md")]
     struct Readme;
 
