@@ -142,10 +142,23 @@ mod pages {
     #[doc = include_str!("../../../README.md")]
     struct Readme;
 
+    #[cfg(feature = "pool")]
     #[doc = include_str!("../../../docs/guide/fence.md")]
     struct FencePage;
 
     #[cfg(feature = "pool")]
     #[doc = include_str!("../../../docs/guide/entities.md")]
     struct EntitiesPage;
+
+    #[cfg(feature = "pool")]
+    #[doc = include_str!("../../../docs/guide/pools.md")]
+    struct PoolsPage;
+
+    #[cfg(all(feature = "pool", feature = "tokio"))]
+    #[doc = include_str!("../../../docs/guide/loading.md")]
+    struct LoadingPage;
+
+    #[cfg(feature = "pool")]
+    #[doc = include_str!("../../../docs/guide/expiry.md")]
+    struct ExpiryPage;
 }
