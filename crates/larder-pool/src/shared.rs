@@ -207,13 +207,14 @@ impl<T: Entity> Shared<T> {
     /// How long a value may be read that is stored for `time`, as the commit `sequence`: shortened by jitter, which depends
     /// on nothing but the pool's seed, the id and the sequence.
     pub(crate) fn jittered(&self, time: Duration, hash: u64, sequence: u64) -> Duration {
-        if self.config.jitter == 0.0 {
+        // What is for ever stays so; it may also be more than a float can be turned back from.
+        if self.config.jitter == 0.0 || time >= FOREVER {
             return time;
         }
         let shortened =
             time.mul_f64(1.0 - self.config.jitter * self.share_of(hash ^ sequence.rotate_left(47)));
-        // A time to live stays one.
-        shortened.max(Duration::from_nanos(1))
+        // A time to live stays one, and a float that stands for it is no excuse to lengthen it.
+        shortened.clamp(Duration::from_nanos(1), time)
     }
 
     /// A number from a half to one that depends on nothing but the pool's seed and the hash of an id.
