@@ -43,6 +43,7 @@ impl<T: Entity> Shared<T> {
                 commit.overtake_loads(row.hash);
                 commit.forget_notes(row.hash);
             }
+            commit.reclaim();
             count
         })
     }

@@ -104,6 +104,7 @@ impl<T: Entity> Shared<T> {
             commit.check_all(operations, &priors)?;
             let together = commit.together(operations, priors);
             commit.written_together(operations);
+            commit.reclaim();
             Ok(together)
         })
     }
