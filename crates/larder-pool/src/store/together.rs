@@ -275,6 +275,10 @@ impl<'a, T: Entity> Commit<'a, T> {
         if let EachRule::Fill { overtaken } = rule
             && let Some(refusal) = self.refuse_fill(arrival, overtaken, work.priors[at])
         {
+            if matches!(refusal, Refusal::TooHeavy { .. }) {
+                // An older value must not outlive this one.
+                self.take_one(at, Reason::Superseded, work);
+            }
             return Some(refusal);
         }
         let index = self.pool.shards.of(arrival.hash);
