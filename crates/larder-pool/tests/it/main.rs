@@ -35,3 +35,5 @@ fn runs(cases: u32) -> Config {
 mod model;
 // Loads: one flight for each id, and nothing stored that was overtaken.
 mod loads;
+// How long entries stay and how many: expiry, capacity, eviction.
+mod bounds;
