@@ -64,10 +64,12 @@ impl<T: Entity> Pool<T> {
         E: Into<Box<AnyError>> + 'static,
     {
         let pool = &self.shared;
-        if pool.config.fetch.refresh_ahead.is_none()
-            && let Some(value) = pool.hit(pool.hash(id), id)
-        {
-            return Ok(Some(value));
+        if pool.config.fetch.refresh_ahead.is_none() {
+            let hash = pool.hash(id);
+            let hit = pool.hit(hash, id);
+            if let Some(value) = hit.or_else(|| pool.read(hash, id, Use::CountedIfLive).ok()) {
+                return Ok(Some(value));
+            }
         }
         let plan = FetchOptions::new().plan(&pool.config.fetch);
         // On the heap, so that a hit moves little.

@@ -22,6 +22,8 @@ const READS_ANEW_MAX: usize = 3;
 pub(crate) enum Use {
     /// It counts as a use of the entry, and as a hit or a miss.
     Counted,
+    /// It counts if there is a live entry. Who finds none asks again, which is counted.
+    CountedIfLive,
     /// It leaves no trace.
     Untold,
 }
@@ -117,8 +119,8 @@ impl<T: Entity> Shared<T> {
         T::Id: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        if usage == Use::Counted && self.exact_lru.load(Ordering::Relaxed) {
-            return self.read_exactly(hash, id, seen);
+        if usage != Use::Untold && self.exact_lru.load(Ordering::Relaxed) {
+            return self.read_exactly(hash, id, usage, seen);
         }
         let judge = self.judge();
         let (cell, shard) = self.shards.read(hash);
@@ -128,16 +130,14 @@ impl<T: Entity> Shared<T> {
                 let hot = shard.entries.hot(slot);
                 let answer = self.look(&shard, slot, &judge, usage);
                 let answer = answer.map(|()| seen(&shard.entries, slot));
-                if usage == Use::Counted && answer.is_ok() {
+                if usage != Use::Untold && answer.is_ok() {
                     shard.evictor.hit(hot.uses());
                 }
                 answer
             }
         };
         drop(shard);
-        if usage == Use::Counted {
-            self.count(cell, answer.as_ref().err().copied());
-        }
+        self.count(cell, usage, answer.as_ref().err().copied());
         answer
     }
 
@@ -151,7 +151,7 @@ impl<T: Entity> Shared<T> {
         if believes != Believes::All && !believes.allows(shard.entries.life(slot).stored) {
             return Err(MissCause::Unsure);
         }
-        if usage == Use::Counted {
+        if usage != Use::Untold {
             shard.entries.touch(slot, judge);
         }
         Ok(())
@@ -162,6 +162,7 @@ impl<T: Entity> Shared<T> {
         &self,
         hash: u64,
         id: &Q,
+        usage: Use,
         seen: impl FnOnce(&Entries<T>, SlotId) -> R,
     ) -> Result<R, MissCause>
     where
@@ -172,7 +173,7 @@ impl<T: Entity> Shared<T> {
         let (cell, mut guard) = self.shards.write_for_use(hash);
         let found = guard.find(hash, id, &self.visible);
         let slot = found.ok_or(MissCause::Absent);
-        let slot = slot.and_then(|slot| self.look(&guard, slot, &judge, Use::Counted).map(|()| slot));
+        let slot = slot.and_then(|slot| self.look(&guard, slot, &judge, usage).map(|()| slot));
         let answer = slot.map(|slot| {
             let Shard { evictor, entries, .. } = &mut *guard;
             // Its policy has let go of one who leaves with a commit that is not yet visible.
@@ -182,12 +183,17 @@ impl<T: Entity> Shared<T> {
             seen(entries, slot)
         });
         drop(guard);
-        self.count(cell, answer.as_ref().err().copied());
+        self.count(cell, usage, answer.as_ref().err().copied());
         answer
     }
 
     #[inline]
-    fn count(&self, cell: &ShardCell<T>, missed: Option<MissCause>) {
+    fn count(&self, cell: &ShardCell<T>, usage: Use, missed: Option<MissCause>) {
+        match usage {
+            Use::Untold => return,
+            Use::CountedIfLive if missed.is_some() => return,
+            Use::Counted | Use::CountedIfLive => {}
+        }
         if self.config.stats {
             match missed {
                 None => self.hits.raise(),
