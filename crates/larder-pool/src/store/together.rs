@@ -255,8 +255,12 @@ impl<'a, T: Entity> Commit<'a, T> {
         self.ledger.account.give_back(charge);
     }
 
-    /// Marks an entry, which its policy has let go, as leaving with this commit.
-    fn mark(&self, shard: &mut Shard<T>, place: Place, leaving: Leaving, work: &mut Work<T>) {
+    /// Marks an entry, which its policy has let go, as leaving with this commit. Its timer is off: should its end have come,
+    /// it is not taken out a second time to make room for another member.
+    fn mark(&mut self, shard: &mut Shard<T>, place: Place, leaving: Leaving, work: &mut Work<T>) {
+        if let Some(timer) = shard.entries.life_mut(place.slot).timer.take() {
+            self.ledger.wheel.cancel(timer);
+        }
         shard.transit = self.sequence;
         shard.entries.set_phase(place.slot, Phase::Leaving);
         let of_shard = work.leaving.entry(place.shard()).or_default();

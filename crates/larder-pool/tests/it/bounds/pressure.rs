@@ -9,7 +9,7 @@ use larder_pool::limits::{ENTRY_OVERHEAD_BYTES, WHEEL_TICK};
 use larder_pool::{Capacity, Changed, Eviction, Pool, Reason};
 use larder_testkit::{Random, SimClock};
 
-use super::ground::{Row, World, kinds, millis_of, row};
+use super::ground::{Row, Told, World, kinds, millis_of, row};
 
 /// By inserts, by batches and by a lower bound; those who expired by their time to idle too.
 ///
@@ -58,6 +58,42 @@ fn nobody_live_is_evicted_while_somebody_expired_is_resident() {
             .unwrap();
         let removals = world.pool.stats().removals;
         assert_eq!((removals.evicted(), removals.total()), (1, dead + 1));
+    }
+}
+
+/// An expired entry that a batch takes out, or puts another in the place of, is not taken out once more when a later
+/// member needs room.
+///
+/// Contract: P34 (partial: batches that touch the expired)
+#[test]
+fn an_expired_entry_makes_room_in_a_batch_once() {
+    for (entries, eviction) in kinds() {
+        for replaced in [true, false] {
+            let mut world = World::of(entries, eviction);
+            (0..entries).for_each(|id| world.insert_for(id, 5));
+            world.pass(6);
+            world.told();
+            let batch = world.pool.batch();
+            let batch = if replaced {
+                batch.insert(row(0, 1))
+            } else {
+                batch.remove(&0)
+            };
+            let new = (1_000..999 + entries).map(|id| row(id, 0));
+            let stats = new.fold(batch, larder_pool::Batch::insert).commit().unwrap();
+            assert_eq!(stats.evicted, 0, "{eviction:?}");
+            let expired = world.pool.stats().removals.expired();
+            let told = world.told();
+            let left = told
+                .iter()
+                .filter(|told| matches!(told, Told::Removed(_, "expired")));
+            assert_eq!(left.count() as u64, expired, "{eviction:?}");
+            let resident = entries - expired + entries - 1 + u64::from(replaced);
+            assert_eq!(world.pool.len() as u64, resident, "{eviction:?}");
+            assert_eq!(world.pool.contains(&0), replaced);
+            world.pool.sweep(usize::MAX);
+            assert_eq!(world.pool.stats().removals.expired(), entries);
+        }
     }
 }
 
