@@ -37,3 +37,5 @@ mod model;
 mod loads;
 // How long entries stay and how many: expiry, capacity, eviction.
 mod bounds;
+// What a pool tells: events, listeners, metrics, stats.
+mod watching;
