@@ -163,7 +163,7 @@ fn a_call_for_several_ids_is_told_as_one_run_and_as_no_single_call() {
     assert_eq!(lines.len(), 5, "{lines:?}");
 }
 
-/// Contract: P120
+/// Contract: P120 (partial: fills that are rejected)
 #[test]
 fn each_value_that_is_not_kept_is_told_with_its_reason() {
     let (world, recorder) = recorded(|builder| builder.capacity_bytes(10_000));

@@ -257,7 +257,7 @@ impl PoolMetrics for Caller {
     }
 }
 
-/// Contract: P121
+/// Contract: P121 (partial: without a second tier)
 #[test]
 fn metrics_are_told_with_no_lock_held_and_may_call_the_pool() {
     for (entries, eviction) in kinds() {
