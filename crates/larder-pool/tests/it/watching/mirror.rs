@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use larder_core::{Cause, Target};
-use larder_pool::{Capacity, Changed, Eviction, OnConflict, Reason, Reclaim};
+use larder_pool::{Capacity, Changed, Eviction, InsertOptions, OnConflict, Reason, Reclaim};
 use larder_testkit::{Random, for_each_seed};
 
 use crate::bounds::ground::{Row, Told, World, millis_of, row};
@@ -93,7 +93,10 @@ fn step(world: &World, random: &mut Random, version: u64) {
     match random.below(16) {
         0..4 => drop(pool.insert(tagged)),
         4..6 => drop(pool.insert_with_ttl(tagged, millis_of(1 + random.below(50)))),
-        6 => world.insert_idle(id + 200, 10),
+        6 => {
+            let options = InsertOptions::new().time_to_idle(millis_of(10));
+            drop(pool.insert_with(tagged, options));
+        }
         7 => drop(pool.remove(&id)),
         8 => world.pass(random.below(30)),
         9 | 10 => {
