@@ -10,13 +10,20 @@ use super::shard::Shard;
 use crate::Entity;
 use crate::config::Capacity;
 use crate::limits::STEP_ENTRIES;
+use crate::panics::Panics;
 use crate::shared::{Shared, bounds, entries_expected, shard_count};
 
 impl<T: Entity> Shared<T> {
     /// Sets other bounds, and evicts down to them before it returns.
     pub(crate) fn resize(&self, capacity: Capacity) {
         self.commit(|commit| commit.ledger.account.set_bounds(bounds(capacity)));
-        while !self.commit(|commit| commit.evict_excess()) {}
+        // Whoever leaves may panic when it is dropped: the others leave all the same.
+        let mut panics = Panics::default();
+        let mut is_met = Some(false);
+        while is_met == Some(false) {
+            is_met = None;
+            panics.put_off(|| self.commit(|commit| is_met = Some(commit.evict_excess())));
+        }
         let mut ledger = self.ledger.lock();
         ledger.capacity = capacity;
         if ledger.scans.is_empty() {
@@ -24,6 +31,8 @@ impl<T: Entity> Shared<T> {
         } else {
             ledger.relayout = true;
         }
+        drop(ledger);
+        panics.go_on();
     }
 
     /// Gives the pool the policy and the number of shards that its capacity asks for, if they are others. Few entries
