@@ -168,7 +168,14 @@ impl<T: Entity> Pool<T> {
         if refused.is_empty() {
             return 0;
         }
-        self.shared.take_rows(&refused, Reason::Manual)
+        let mut panics = Panics::default();
+        let count = panics.put_off(|| self.shared.take_rows(&refused, Reason::Manual));
+        // One after the other: each may be the last of its value, whose drop may panic.
+        for row in refused {
+            panics.put_off(|| drop(row));
+        }
+        panics.go_on();
+        count.unwrap_or(0)
     }
 
     /// Invalidates a tag of the namespace `default` on the pool's fence, removes the entries that carry it, and says how

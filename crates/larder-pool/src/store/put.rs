@@ -193,6 +193,12 @@ impl<'a, T: Entity> Commit<'a, T> {
             self.settle_elsewhere(index, &victims);
         }
         self.tell(told);
+        // What was displaced is dropped beside the victims, where a panic of one does not meet that of another.
+        if let Some(Named { id, value }) = arrival.named.take() {
+            let life = std::mem::take(&mut arrival.life);
+            self.waste.id(id);
+            self.waste.version(Version { value, life });
+        }
     }
 
     #[inline]

@@ -11,6 +11,7 @@ use super::life::Judge;
 use super::shard::{FormerVersion, Shard};
 use crate::Entity;
 use crate::limits::SCAN_ROWS;
+use crate::panics::Panics;
 use crate::shared::{Believes, Shared};
 
 /// A state that is kept while this lives.
@@ -121,6 +122,13 @@ impl<T: Entity> Drop for Scan<'_, T> {
             self.pool.lay_out_anew(&mut ledger);
         }
         drop(ledger);
-        drop(gone);
+        // A panic of one keeps none of the others from being dropped, and never meets another on its way.
+        let mut panics = Panics::default();
+        for former in gone.into_iter().flatten() {
+            panics.put_off(|| drop(former));
+        }
+        if !std::thread::panicking() {
+            panics.go_on();
+        }
     }
 }

@@ -173,30 +173,32 @@ impl<T: Entity> Waste<T> {
     /// the others from it, and goes on to the caller.
     #[inline]
     pub(crate) fn settle(mut self, pool: &Shared<T>) {
-        if self.rest.is_some() || pool.is_watched() {
-            self.settle_rest(pool);
+        let mut panics = Panics::default();
+        let has_rest = self.rest.is_some() || pool.is_watched();
+        if has_rest {
+            self.settle_rest(pool, &mut panics);
         }
         let (version, id) = (self.version, self.id);
-        if !std::mem::needs_drop::<T::Id>() {
+        if !has_rest && !std::mem::needs_drop::<T::Id>() {
             drop(version);
             return;
         }
-        let mut panics = Panics::default();
         panics.put_off(|| drop(version));
         panics.put_off(|| drop(id));
         panics.go_on();
     }
 
     #[cold]
-    fn settle_rest(&mut self, pool: &Shared<T>) {
+    fn settle_rest(&mut self, pool: &Shared<T>, panics: &mut Panics) {
         let rest = *self.rest.take().unwrap_or_default();
         if self.changed {
             pool.measure(&rest.removed);
         }
         let old = rest.sent.wake();
         pool.listeners.deliver();
-        let mut panics = Panics::default();
-        panics.put_off(|| drop(old));
+        for old in old {
+            panics.put_off(|| drop(old));
+        }
         for version in rest.versions {
             panics.put_off(|| drop(version));
         }
@@ -216,8 +218,6 @@ impl<T: Entity> Waste<T> {
         for note in rest.failures {
             panics.put_off(|| drop(note));
         }
-        // The first ones are dropped on the way out, too.
-        panics.go_on();
     }
 }
 
