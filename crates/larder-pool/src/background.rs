@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -141,18 +140,13 @@ impl Future for Ending {
         let Some(task) = &mut self.task else {
             return Poll::Ready(());
         };
-        match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(())) => {
-                self.end();
-                Poll::Ready(())
-            }
-            Err(panic) => {
-                contain(|| drop(panic));
-                self.end();
-                Poll::Ready(())
-            }
+        // A panic ends the task as its end does, and is reported.
+        let polled = contain(|| task.as_mut().poll(context));
+        if polled == Some(Poll::Pending) {
+            return Poll::Pending;
         }
+        self.end();
+        Poll::Ready(())
     }
 }
 

@@ -175,7 +175,8 @@ impl<T: Entity> Shared<T> {
             loop {
                 sleeping.sleep(interval).await;
                 let Some(pool) = weak.upgrade() else { return };
-                pool.sweep(usize::MAX);
+                // What expires may panic when it is dropped; the others leave at the next interval.
+                contain(|| pool.sweep(usize::MAX));
             }
         });
         self.background.spawn(&**runtime, task);
