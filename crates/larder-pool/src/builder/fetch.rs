@@ -134,8 +134,9 @@ impl<T: Entity> PoolBuilder<T> {
             Some(ids) => fetch.negative_entries = ids,
             None => fetch.negative_entries = fetch.negative_entries.min(entries),
         }
-        if let Some(option) = fetch.needs_runtime().filter(|_| !has_runtime) {
-            faults.push(BuildError::NeedsRuntime { option });
+        if !has_runtime {
+            let missing = fetch.needing_runtime();
+            faults.extend(missing.map(|option| BuildError::NeedsRuntime { option }));
         }
         fetch
     }

@@ -46,10 +46,11 @@ impl FetchConfig {
         windows.into_iter().flatten().max().unwrap_or_default()
     }
 
-    /// The first option that needs a runtime.
-    pub(crate) fn needs_runtime(&self) -> Option<&'static str> {
-        let option = self.batcher.map(|_| "batcher");
-        option.or_else(|| FetchOptions::new().plan(self).needs_runtime())
+    /// The options that need a runtime.
+    pub(crate) fn needing_runtime(&self) -> impl Iterator<Item = &'static str> {
+        let batcher = self.batcher.map(|_| "batcher");
+        let plan = FetchOptions::new().plan(self);
+        batcher.into_iter().chain(plan.needing_runtime())
     }
 }
 
@@ -215,6 +216,11 @@ pub(crate) struct Plan {
 impl Plan {
     /// The first option that needs a runtime.
     pub(crate) fn needs_runtime(&self) -> Option<&'static str> {
+        self.needing_runtime().next()
+    }
+
+    /// The options that need a runtime.
+    fn needing_runtime(&self) -> impl Iterator<Item = &'static str> + use<> {
         let options = [
             ("timeout", self.timeout.is_some()),
             ("soft_timeout", self.soft_timeout.is_some()),
@@ -222,7 +228,7 @@ impl Plan {
             ("stale_while_revalidate", self.stale_while_revalidate.is_some()),
             ("refresh_ahead", self.refresh_ahead.is_some()),
         ];
-        let (option, _) = options.into_iter().find(|(_, is_given)| *is_given)?;
-        Some(option)
+        let given = options.into_iter().filter(|(_, is_given)| *is_given);
+        given.map(|(option, _)| option)
     }
 }
