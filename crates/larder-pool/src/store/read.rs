@@ -238,11 +238,16 @@ impl<T: Entity> Shared<T> {
                 return values;
             }
         }
-        // While this is held there are no batches.
+        // While this is held there are no batches. Whoever is told figures is told them after it.
         let ledger = self.ledger.lock();
-        let values = ids.iter().map(|(hash, id)| self.read(*hash, *id, usage));
+        let values = ids.iter().map(|(hash, id)| self.read(*hash, *id, Use::Untold));
         let values = values.map(Result::ok).collect();
         drop(ledger);
+        if usage == Use::Counted {
+            for (hash, id) in ids {
+                drop(self.read(*hash, *id, usage));
+            }
+        }
         values
     }
 }
