@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::sync::RwLockWriteGuard;
+use larder_core::sync::{Ordering, RwLockWriteGuard};
 use larder_core::{Pin, Target};
 use larder_memory::flight::Overtaken;
 use larder_memory::{Charge, SlotId, prefetch};
@@ -413,12 +413,23 @@ impl<'a, T: Entity> Commit<'a, T> {
     /// Whoever loads the id of a value that came in must not store what it brings, and who has pinned it neither.
     #[inline]
     pub(super) fn overtake(&mut self, arrival: &Arrival<T>) {
-        if let Some(guard) = &arrival.guard
-            && let Some(written) = &guard.written
-        {
-            self.pool.fence.end_pins(written);
-        }
+        let guard = arrival.guard.as_ref();
+        self.end_pins(guard.and_then(|guard| guard.written.as_ref()));
         self.overtake_loads(arrival.hash);
+    }
+
+    /// Who has pinned an id that was written must not store what it reads. After the last change, so that whoever pins it
+    /// later finds that.
+    #[inline]
+    pub(super) fn end_pins(&mut self, written: Option<&Target>) {
+        match written {
+            Some(written) => self.pool.fence.end_pins(written),
+            // The first pin of all was taken after the writer had asked whether there are any: it may be on this id.
+            None if self.pool.pins_taken.load(Ordering::SeqCst) => {
+                self.pool.fence.end_pins(&self.pool.written_all());
+            }
+            None => {}
+        }
     }
 
     /// Completes an arrival with what this commit knows.
