@@ -161,7 +161,8 @@ impl<T: Entity> Shared<T> {
                 as_of,
             })
         });
-        let written = self.written(&id, origin);
+        let is_read = origin != Origin::Inserted;
+        let written = if is_read { None } else { self.written(&id) };
         let needs_guard = pins.asked.is_some() || written.is_some();
         let life = Life {
             origin,
@@ -340,8 +341,8 @@ impl<T: Entity> Shared<T> {
     }
 
     /// The target whose pins end when this id is written, if anybody may hold one.
-    fn written(&self, id: &T::Id, origin: Origin) -> Option<Target> {
-        if origin != Origin::Inserted || !self.pins_taken.load(Ordering::SeqCst) {
+    pub(crate) fn written(&self, id: &T::Id) -> Option<Target> {
+        if !self.pins_taken.load(Ordering::SeqCst) {
             return None;
         }
         let own = self.entity_target(id.to_key().ok()?);

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Cause, ToKey};
+use larder_core::{Cause, Target, ToKey};
 
 use crate::arrive::Wish;
 use crate::error::BatchErrorKind;
@@ -158,10 +158,18 @@ impl<T: Entity> Batch<T> {
                 ..BatchStats::default()
             }));
         }
-        let panics = self.raise_fence(&operations);
-        let done = self.pool.shared.together(&mut operations);
+        let ended = self.ended(&operations);
+        let mut panics = Panics::default();
+        let done = panics.put_off(|| self.pool.shared.together(&mut operations));
+        // After the commit, since what fails ends nothing. In between, who has pinned an id that was removed finds it
+        // written.
+        if !matches!(done, Some(Err(_))) {
+            for (target, cause) in ended {
+                panics.put_off(|| self.pool.shared.hook.invalidate(&target, cause));
+            }
+        }
         panics.go_on();
-        match done {
+        match done.expect("invariant: a panic went on") {
             Ok(together) => Ok(Some(BatchStats::of(&together))),
             Err(Stopped::Moved) => Ok(None),
             Err(Stopped::Conflicts(at)) => {
@@ -184,20 +192,18 @@ impl<T: Entity> Batch<T> {
         }
     }
 
-    /// Whatever on the pool's fence depends on an entity that is to be removed ends, and with it what is being read for it.
-    /// Nothing in the pool itself does before the commit.
-    fn raise_fence(&self, operations: &[Operation<T>]) -> Panics {
-        let pool = &self.pool.shared;
-        let mut panics = Panics::default();
-        for operation in operations {
-            if let Operation::Take { id, reason, .. } = operation
-                && let Ok(key) = id.to_key()
-            {
-                let cause = Cause::direct(larder_core::Reason::new(reason.as_str()));
-                panics.put_off(|| pool.hook.invalidate(&pool.entity_target(key), cause));
-            }
-        }
-        panics
+    /// The entities that are to be removed: whatever on the pool's fence depends on them ends, and with it what is being
+    /// read for it.
+    fn ended(&self, operations: &[Operation<T>]) -> Vec<(Target, Cause)> {
+        let ended = operations.iter().filter_map(|operation| {
+            let Operation::Take { id, reason, .. } = operation else {
+                return None;
+            };
+            let key = id.to_key().ok()?;
+            let cause = Cause::direct(larder_core::Reason::new(reason.as_str()));
+            Some((self.pool.shared.entity_target(key), cause))
+        });
+        ended.collect()
     }
 
     /// The last change of each id, ready to be made, in the order of these last changes.
@@ -210,6 +216,7 @@ impl<T: Entity> Batch<T> {
             operations.push(match change {
                 Change::Remove(id, reason) => Operation::Take {
                     hash: pool.hash(id),
+                    written: pool.written(id),
                     id: id.clone(),
                     reason: *reason,
                 },

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use larder_core::Target;
 use larder_core::sync::{Ordering, RwLockWriteGuard, fence};
 use larder_memory::flight::Overtaken;
 use larder_memory::{Charge, SlotId};
@@ -23,8 +24,17 @@ use crate::{Entity, FillRejection, Reason};
 
 /// One change of many. Their ids differ.
 pub(crate) enum Operation<T: Entity> {
-    Put { arrival: Arrival<T>, rule: EachRule<T> },
-    Take { id: T::Id, hash: u64, reason: Reason },
+    Put {
+        arrival: Arrival<T>,
+        rule: EachRule<T>,
+    },
+    Take {
+        id: T::Id,
+        hash: u64,
+        reason: Reason,
+        /// The target whose pins end with it, if anybody may have taken one.
+        written: Option<Target>,
+    },
 }
 
 /// Under which conditions one of many values is stored.
@@ -122,7 +132,10 @@ impl<'a, T: Entity> Commit<'a, T> {
                     ..
                 } => {}
                 Operation::Put { arrival, .. } => self.overtake(arrival),
-                Operation::Take { hash, .. } => self.overtake_loads(*hash),
+                Operation::Take { hash, written, .. } => {
+                    self.end_pins(written.as_ref());
+                    self.overtake_loads(*hash);
+                }
             }
             self.forget_notes(operation.hash());
         }
@@ -226,6 +239,8 @@ impl<'a, T: Entity> Commit<'a, T> {
             self.settle_together(&mut work);
         }
         together.evicted = work.evicted;
+        // Of the last commit before, if there was nothing to do.
+        together.sequence = self.ledger.sequence;
         for member in work.members.into_iter().filter(|member| member.place.is_some()) {
             match member.old {
                 Some(old) if member.tells_old => {
