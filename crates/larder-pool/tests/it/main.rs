@@ -39,3 +39,5 @@ mod loads;
 mod bounds;
 // What a pool tells: events, listeners, metrics, stats.
 mod watching;
+// Operations in memory: what each does, refuses and survives, alone and beside others.
+mod memory;
