@@ -10,7 +10,9 @@ use super::rows::{Row, Told, World, by_others, row, target, team};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Contract: P20 (partial: not the reasons that callers cannot build)
+/// What is in flight and whose reasons there are is seen below, and by the compiler in `compiling`.
+///
+/// Contract: P20
 #[test]
 fn invalidate_says_whether_the_id_was_live() {
     let reasons = [
