@@ -235,7 +235,7 @@ fn a_panic_of_a_load_reaches_those_who_wait_as_an_error() {
 
 /// The background sweep meets a value whose drop panics: that is reported, and the next sweep takes out the others.
 ///
-/// Contract: P24 (partial: background work)
+/// Contract: P24 (partial: with the others all but the order of ids, which nothing in memory asks for)
 #[test]
 fn a_panic_in_the_background_is_reported_and_the_work_goes_on() {
     let clock = SimClock::new();

@@ -4,9 +4,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use larder_pool::{InsertError, InsertOptions, OnConflict, Pool};
+use larder_pool::{InsertError, InsertOptions, OnConflict, Pool, Reason};
 
-use super::thorn::{Garden, Plot, Spot, Thorn, ThornId, plan, thorn};
+use super::thorn::{Garden, Plot, Spot, Thorn, ThornId, is_done, plan, thorn};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -57,5 +57,42 @@ fn a_pin_that_is_taken_while_its_id_is_being_written_is_stale_then() {
         let is_fenced = matches!(stored, Err(InsertError::Fenced { .. }));
         assert!(is_fenced, "{what}: an older value was stored over a newer one");
         assert_eq!(garden.state(), before, "{what}");
+    }
+}
+
+/// A way out.
+type Out = (&'static str, fn(&Pool<Thorn>));
+
+/// A value that is removed is dropped before the call returns: by then what was pinned before is stale, by every way out.
+///
+/// Contract: P17 (partial: pins beside removals)
+#[test]
+fn a_pin_is_stale_as_soon_as_its_id_has_left() {
+    let outs: [Out; 5] = [
+        ("remove", |pool| drop(pool.remove(&ThornId(1)))),
+        ("batch", |pool| drop(pool.batch().remove(&ThornId(1)).commit())),
+        ("batch of several", |pool| {
+            drop(pool.batch().insert(thorn(2, 2)).remove(&ThornId(1)).commit());
+        }),
+        ("retain", |pool| {
+            pool.retain(|thorn| thorn.id != 1);
+        }),
+        ("clear", |pool| {
+            pool.clear(Reason::Manual);
+        }),
+    ];
+    for (what, out) in outs {
+        let garden = Garden::new(Plot::new(1_000, OnConflict::Replace, false));
+        let (pool, pin) = (garden.pool.clone(), garden.pool.pin(&ThornId(1)));
+        plan(Spot::Drop, 0, move || {
+            let stored = pool.insert_with(thorn(1, 5), InsertOptions::new().pin(pin));
+            assert!(
+                matches!(stored, Err(InsertError::Fenced { .. })),
+                "stored by who read before"
+            );
+        });
+        out(&garden.pool);
+        assert!(is_done(), "{what}: nothing was dropped");
+        assert!(garden.pool.peek(&ThornId(1)).is_none(), "{what}");
     }
 }

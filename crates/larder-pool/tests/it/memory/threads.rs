@@ -239,3 +239,46 @@ fn churn(pool: &Pool<Row>) {
         pool.insert(row(60, version)).unwrap();
     }
 }
+
+/// In a small pool each hit moves its entry in the order of use, also one that a batch is about to replace: readers go on,
+/// and the order stays whole.
+///
+/// Contract: P27 (partial: hits on what leaves), P42 (partial: beside batches)
+#[test]
+fn hits_on_what_a_batch_replaces_keep_the_order_of_use_whole() {
+    let world = World::with(|pool| pool.capacity_entries(64));
+    let pool = &world.pool;
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for number in 0..2 {
+            let is_over = &is_over;
+            scope.spawn(move || {
+                let mut id = number;
+                while !is_over.load(Ordering::SeqCst) {
+                    id = (id + 7) % 64;
+                    let _ = pool.get(&id);
+                }
+            });
+        }
+        let _over = Over(&is_over);
+        for round in 0..300 {
+            let batch = (0..64).fold(pool.batch(), |batch, id| match (id + round) % 9 {
+                0 => batch.remove(&id),
+                _ => batch.insert(row(id, round)),
+            });
+            batch.commit().unwrap();
+        }
+    });
+    // Those that come drive out the others one by one, in the order in which they were used.
+    pool.insert_many((0..64).map(|id| row(id, 1_000))).unwrap();
+    (0..64).rev().for_each(|id| drop(pool.get(&id)));
+    for new in 0..64 {
+        pool.insert(row(100 + new, 1)).unwrap();
+        assert!(
+            !pool.contains(&(63 - new)),
+            "{} was used before the others",
+            63 - new
+        );
+        assert_eq!(pool.len(), 64);
+    }
+}
