@@ -16,6 +16,16 @@ mod tags;
 mod watermarks;
 // What compiles, what does not, and what the compiler says.
 mod compiling;
+// Random operations against a plain map.
+mod model;
+// Loads: one flight for each id, and nothing stored that was overtaken.
+mod loads;
+// How long entries stay and how many: expiry, capacity, eviction.
+mod bounds;
+// What a pool tells: events, listeners, metrics, stats.
+mod watching;
+// Operations in memory: what each does, refuses and survives, alone and beside others.
+mod memory;
 
 use proptest::test_runner::{Config, RngSeed};
 
@@ -31,13 +41,3 @@ fn runs(cases: u32) -> Config {
         ..Config::default()
     }
 }
-// Random operations against a plain map.
-mod model;
-// Loads: one flight for each id, and nothing stored that was overtaken.
-mod loads;
-// How long entries stay and how many: expiry, capacity, eviction.
-mod bounds;
-// What a pool tells: events, listeners, metrics, stats.
-mod watching;
-// Operations in memory: what each does, refuses and survives, alone and beside others.
-mod memory;
