@@ -97,20 +97,27 @@ impl<T: Entity> Pool<T> {
     }
 
     /// Stores a value in place of exactly the live value `seen` of its id, for the pool's time to live. Told as an update.
+    /// The entry still depends on what it was given beside the tags of its value: by [`Pool::insert_with`], or by its loader.
     ///
     /// # Errors
     /// [`InsertError::Moved`], with what is there instead, if `seen` is not the live value; or as [`Pool::insert`].
     pub fn replace_if_same(&self, seen: &Arc<T>, value: impl Into<Arc<T>>) -> Result<Arc<T>, InsertError<T>> {
-        let wish = Wish::insert(value.into(), InsertOptions::new());
-        let arrival = self.shared.arrive(wish);
-        let arrival = arrival.map_err(|(unfit, value)| unfit.refusing(value))?;
-        let value = Arc::clone(arrival.value());
+        let value: Arc<T> = value.into();
+        let id = value.id();
+        let there = self.shared.live(self.shared.hash(&id), &id);
+        let mut wish = Wish::insert(Arc::clone(&value), InsertOptions::new());
+        if let Some(prior) = there.filter(|there| Arc::ptr_eq(&there.value, seen)) {
+            prior.carry_over(&mut wish);
+        }
+        let arrival = self.shared.arrive_as(id, wish);
+        let arrival = arrival.map_err(|unfit| unfit.refusing(Arc::clone(&value)))?;
         self.put(arrival, &Rule::Swap(seen))?;
         Ok(value)
     }
 
     /// Computes a new value from the live one and stores it in its place; `None` if there is no live value. `change` runs
-    /// without a lock, and again each time that somebody else was faster. Told as an update.
+    /// without a lock, and again each time that somebody else was faster. Told as an update, for the pool's time to live;
+    /// the entry still depends on what it was given beside the tags of its value.
     ///
     /// # Errors
     /// [`UpdateError::Contended`] after [`UPDATE_RETRIES_MAX`](crate::limits::UPDATE_RETRIES_MAX) rounds,
@@ -122,11 +129,13 @@ impl<T: Entity> Pool<T> {
     {
         let hash = self.shared.hash(id);
         for _ in 0..UPDATE_RETRIES_MAX {
-            let Ok(seen) = self.shared.read(hash, id, Use::Untold) else {
+            let Some(prior) = self.shared.live(hash, id) else {
                 return Ok(None);
             };
-            let value = Arc::new(change(&seen));
-            let wish = Wish::insert(value, InsertOptions::new());
+            let seen = &prior.value;
+            let value = Arc::new(change(seen));
+            let mut wish = Wish::insert(value, InsertOptions::new());
+            prior.carry_over(&mut wish);
             let arrival = self.shared.arrive(wish);
             let mut arrival =
                 arrival.map_err(|(unfit, value)| UpdateError::Refused(unfit.refusing(value)))?;
@@ -134,7 +143,7 @@ impl<T: Entity> Pool<T> {
                 return Err(UpdateError::IdChanged);
             }
             let value = Arc::clone(arrival.value());
-            match self.shared.put(&mut arrival, &Rule::Swap(&seen)) {
+            match self.shared.put(&mut arrival, &Rule::Swap(seen)) {
                 Ok(()) => return Ok(Some(value)),
                 Err(Refusal::Moved(_)) => {}
                 Err(refusal) => return Err(UpdateError::Refused(refused(refusal, arrival))),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use larder_core::{AsOf, IntoName, Namespace, Tag, Target};
 
+use crate::arrive::Wish;
 use crate::{Entity, TagSet};
 
 /// What a loader is asked for.
@@ -170,6 +171,25 @@ impl<T> Previous<T> {
             }
         }
         loaded
+    }
+}
+
+impl<T: Entity> Previous<T> {
+    /// Lets a value that takes the place of this one depend on what this was given beside its own tags: whoever ends that
+    /// means the row, whatever its value is by then.
+    pub(crate) fn carry_over(&self, wish: &mut Wish<T>) {
+        if self.targets.is_empty() {
+            return;
+        }
+        let mut own = TagSet::new();
+        self.value.tags(&mut own);
+        let own = own.into_targets().unwrap_or_default();
+        for target in self.targets.iter().filter(|target| !own.contains(target)) {
+            match target {
+                Target::Tag { namespace, tag } => wish.tags.insert_in(namespace.clone(), tag.clone()),
+                other => wish.depends_on.push(other.clone()),
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Weak};
 
-use larder_core::{Cause, Invalidation, Namespace, Pin, Position, Tag, Target, ToKey};
+use larder_core::{Cause, Fence, Invalidation, Namespace, Pin, Position, Tag, Target, ToKey};
 
 use crate::builder::check_capacity;
 use crate::config::{Capacity, PoolConfig};
@@ -54,6 +54,12 @@ impl<T: Entity> Pool<T> {
     #[must_use]
     pub fn config(&self) -> &PoolConfig<T> {
         &self.shared.config
+    }
+
+    /// The fence that judges what the pool may still believe: the one given, or its own.
+    #[must_use]
+    pub fn fence(&self) -> &Fence {
+        &self.shared.fence
     }
 
     /// A handle that does not keep the pool alive.

@@ -6,7 +6,7 @@
 //! - `put`, `take`: one value in, one or all out;
 //! - `room`: who leaves when there is no room, and the expired;
 //! - `absence`: what the source does not have;
-//! - `together`: many changes that become visible at once;
+//! - `together`: many changes that become visible at once, and `settle`, what they drive out;
 //! - `waste`: what is told, reported and dropped after a commit;
 //! - `scan`: everything that was resident after one commit;
 //! - `resize`: another capacity.
@@ -20,6 +20,7 @@ mod read;
 mod resize;
 mod room;
 mod scan;
+mod settle;
 mod shard;
 mod take;
 mod together;

@@ -84,6 +84,15 @@ impl<T: Entity> Shared<T> {
         is_stale.then(|| found(&shard.entries, slot))
     }
 
+    /// The live value of an id, and what its entry depends on beside what all entries do.
+    pub(crate) fn live<Q>(&self, hash: u64, id: &Q) -> Option<Previous<T>>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.read_as(hash, id, Use::Untold, previous).ok()
+    }
+
     /// What a load of an id may renew: its live or stale entry.
     pub(crate) fn previous<Q>(&self, hash: u64, id: &Q) -> Option<Previous<T>>
     where
@@ -96,14 +105,7 @@ impl<T: Entity> Shared<T> {
         let life = shard.entries.life(slot);
         let is_right = judge.death(life).is_none() || judge.is_stale(life);
         let may_renew = is_right && self.believes(&judge).allows(life.stored);
-        may_renew.then(|| Previous {
-            value: Arc::clone(shard.entries.value(slot)),
-            targets: life
-                .extra
-                .as_ref()
-                .map(|extra| extra.targets.clone())
-                .unwrap_or_default(),
-        })
+        may_renew.then(|| previous(&shard.entries, slot))
     }
 
     /// What `seen` makes of the live entry of an id.
@@ -249,6 +251,15 @@ impl<T: Entity> Shared<T> {
             }
         }
         values
+    }
+}
+
+/// An entry with what it depends on.
+fn previous<T: Entity>(entries: &Entries<T>, slot: SlotId) -> Previous<T> {
+    let extra = entries.life(slot).extra.as_deref();
+    Previous {
+        value: Arc::clone(entries.value(slot)),
+        targets: extra.map(|extra| extra.targets.clone()).unwrap_or_default(),
     }
 }
 

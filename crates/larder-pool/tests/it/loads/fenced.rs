@@ -2,7 +2,8 @@
 
 use larder_core::EntityName;
 use larder_pool::{
-    BuildError, Entity, Event, Events, InsertOptions, Key, Namespace, Pool, Position, Reason, Tag, Target,
+    BuildError, Entity, Event, Events, InsertOptions, Key, Loaded, Namespace, Pool, Position, Reason, Tag,
+    Target,
 };
 
 use super::hand::{Row, World, begun, by_hand, collection, ended, namespace, row, target, team};
@@ -255,4 +256,68 @@ fn rows_that_are_applied_by_hand_raise_the_fence_first() {
     assert_eq!((world.pool.len(), world.peek(9)), (1, Some(2)));
     assert_eq!(world.pool.invalidate_tag(&Tag::new("team:4").unwrap()), 1);
     assert_eq!(world.pool.len(), 0);
+}
+
+/// Contract: P21 (partial: what a changed entry depends on), P44 (partial: entries that were changed)
+#[test]
+fn what_an_entry_was_given_outlives_its_value() {
+    let change: [fn(&World); 2] = [
+        |world| {
+            world
+                .pool
+                .update(&7, |seen| Row {
+                    team: 4,
+                    ..row(7, seen.version + 1)
+                })
+                .unwrap();
+        },
+        |world| {
+            let seen = world.pool.peek(&7).unwrap();
+            world
+                .pool
+                .replace_if_same(
+                    &seen,
+                    Row {
+                        team: 4,
+                        ..row(7, seen.version + 1)
+                    },
+                )
+                .unwrap();
+        },
+    ];
+    for change in change {
+        // A tag and a target, given beside the value's own tag, by a caller and by a loader.
+        for is_loaded in [false, true] {
+            for (ends, is_over) in [
+                (tag("front"), true),
+                (target(99), true),
+                (team(4), true),
+                (team(3), false),
+            ] {
+                let world = World::new();
+                let first = Row { team: 3, ..row(7, 1) };
+                if is_loaded {
+                    world.fetch(7, Loaded::value(first).tag("front").depends_on(target(99)));
+                } else {
+                    let options = InsertOptions::new().tag("front").depends_on(target(99));
+                    world.pool.insert_with(first, options).unwrap();
+                }
+                // More often than an entry may have targets: what is carried over does not pile up.
+                for _ in 0..70 {
+                    change(&world);
+                }
+                assert_eq!(world.peek(7), Some(71));
+                world.invalidate(&ends);
+                assert_eq!(world.peek(7).is_none(), is_over, "{ends:?}");
+            }
+        }
+    }
+}
+
+/// A tag in the namespace `default`.
+fn tag(name: &str) -> Target {
+    Target::Tag {
+        namespace: Namespace::default(),
+        tag: Tag::new(name).unwrap(),
+    }
 }
