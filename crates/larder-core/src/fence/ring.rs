@@ -36,15 +36,28 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// An empty ring for `capacity` entries. Memory is reserved now, so that appending never allocates.
+    /// An empty ring for `capacity` entries. Memory is reserved with the first of them, so that a fence of which nothing is
+    /// asked takes up little, and none that comes later allocates.
     pub(super) fn new(capacity: usize) -> Ring {
         Ring {
-            slots: Vec::with_capacity(capacity),
+            slots: Vec::new(),
             capacity,
             next: 0,
-            // Twice, so that clearing away what was removed never makes the table grow.
-            newest: HashTable::with_capacity(2 * capacity),
+            newest: HashTable::new(),
         }
+    }
+
+    #[cold]
+    fn reserve(&mut self, spread: &impl Fn(TargetHash) -> u64) {
+        self.slots.reserve_exact(self.capacity);
+        let Ring {
+            slots,
+            newest,
+            capacity,
+            ..
+        } = self;
+        // Twice, so that clearing away what was removed never makes the table grow.
+        newest.reserve(2 * *capacity, |at| spread(entry_at(slots, *capacity, *at).hash));
     }
 
     /// Appends an entry. `spread` is the target's hash as the table uses it. Gives back the entry that had to
@@ -58,6 +71,9 @@ impl Ring {
         reason: Reason,
         spread: impl Fn(TargetHash) -> u64,
     ) -> Option<Entry> {
+        if self.slots.capacity() == 0 {
+            self.reserve(&spread);
+        }
         let number = self.next;
         let left = self.make_room(&spread);
         let Ring {

@@ -4,9 +4,10 @@ use std::slice::from_ref;
 
 use larder_core::limits::PIN_TARGETS_MAX;
 use larder_core::{Fence, Fenced, Pin, PinError, PrivateCode, Stamp, Target};
+use larder_testkit::SimClock;
 
 use super::allocations::requests_of;
-use super::doubles::{by_hand, fence, invalidate_others, key, tag, user};
+use super::doubles::{by_hand, fence, invalidate_others, key, one_shard, tag, user};
 
 /// One target of each kind, and all that an invalidation can name above it.
 fn kinds_with_parents() -> Vec<(Target, Vec<Target>)> {
@@ -141,6 +142,8 @@ fn invalidating_allocates_nothing_whatever_the_ring_has_seen() {
         .map(|id| fence.pin(&[user(id), tag("red")]).unwrap())
         .collect();
     let (cause, red) = (by_hand(), tag("red"));
+    // Each shard reserves its ring with the first invalidation that it hears of.
+    invalidate_others(&fence, 10_000);
     // Three times the ring, over a number of targets that leaves and enters its table all the time.
     let targets: Vec<Target> = (0..20_000).map(user).collect();
     let (requests, ()) = requests_of(|| {
@@ -153,6 +156,23 @@ fn invalidating_allocates_nothing_whatever_the_ring_has_seen() {
     });
     assert_eq!(requests, 0);
     assert!(held.iter().all(|pin| !pin.is_fresh()));
+}
+
+/// Contract: F3
+#[test]
+fn a_shard_reserves_its_ring_once_with_its_first_invalidation() {
+    let (built, fence) = requests_of(|| one_shard(&SimClock::new()));
+    let cause = by_hand();
+    let targets: Vec<Target> = (0..200).map(user).collect();
+    let invalidate = |target: &Target| requests_of(|| fence.invalidate(target, cause.clone())).0;
+    let first = invalidate(&targets[0]);
+    assert!(
+        first <= 2,
+        "{first}: the entries, and the table that finds them; {built} to build the fence"
+    );
+    for target in &targets[1..] {
+        assert_eq!(invalidate(target), 0);
+    }
 }
 
 /// Contract: F4
