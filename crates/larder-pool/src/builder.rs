@@ -69,7 +69,7 @@ impl<T: Entity> PoolBuilder<T> {
             capacity_entries: None,
             capacity_bytes: None,
             weigher: None,
-            eviction: Eviction::S3Fifo,
+            eviction: Eviction::AdaptiveTinyLfu,
             on_conflict: OnConflict::Replace,
             time_to_live: None,
             time_to_idle: None,
@@ -112,7 +112,7 @@ impl<T: Entity> PoolBuilder<T> {
     }
 
     /// What chooses the entry that leaves when room is needed. Pools of up to 64 entries use exact LRU whatever is given.
-    /// Default: [`Eviction::S3Fifo`].
+    /// Default: [`Eviction::AdaptiveTinyLfu`].
     pub fn eviction(mut self, eviction: Eviction) -> Self {
         self.eviction = eviction;
         self

@@ -287,7 +287,7 @@ fn a_pool_that_is_told_nothing_has_the_defaults() {
     assert_eq!(config.capacity, Capacity::of_entries(10_000));
     assert_eq!(
         (config.eviction, config.on_conflict),
-        (Eviction::S3Fifo, OnConflict::Replace)
+        (Eviction::AdaptiveTinyLfu, OnConflict::Replace)
     );
     assert_eq!((config.time_to_live, config.time_to_idle), (None, None));
     assert_eq!((config.sweep_every, config.reclaim), (None, Reclaim::OnDemand));
