@@ -272,7 +272,9 @@ impl<T: Entity> Shared<T> {
     /// The pin of a load that has ended, on everything that what it brought depends on.
     fn extended(&self, flight: Pin, targets: &[Target], as_of: Option<AsOf>) -> Result<Pin, Unfit> {
         let mut pin = flight;
-        pin.extend(targets)?;
+        if !targets.is_empty() {
+            pin.extend(targets)?;
+        }
         if let Some(point) = as_of {
             // Compared with the copy like the others; the load's own pin leaves it to the pool's.
             pin.extend(&[self.namespace_target()])?;
