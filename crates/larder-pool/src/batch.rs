@@ -200,7 +200,7 @@ impl<T: Entity> Batch<T> {
                 return None;
             };
             let key = id.to_key().ok()?;
-            let cause = Cause::direct(larder_core::Reason::new(reason.as_str()));
+            let cause = Cause::direct(reason.told());
             Some((self.pool.shared.entity_target(key), cause))
         });
         ended.collect()

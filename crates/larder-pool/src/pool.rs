@@ -151,7 +151,7 @@ impl<T: Entity> Pool<T> {
         // The fence first: a fill that is decided in between finds its pin dead. Other parts' hooks may panic; what is
         // this pool's is removed all the same.
         let mut panics = Panics::default();
-        let cause = Cause::direct(larder_core::Reason::new(reason.as_str()));
+        let cause = Cause::direct(reason.told());
         panics.put_off(|| pool.hook.invalidate(&pool.entity_target(key), cause));
         let taken = pool.take(hash, id, None, reason);
         panics.go_on();

@@ -1,5 +1,7 @@
 //! [`Reason`]: why an entry left a pool.
 
+use std::sync::LazyLock;
+
 use larder_core::Position;
 
 /// Why an entry left. The first three are for callers to give; the others are the pool's own and cannot be made
@@ -37,6 +39,9 @@ impl Reason {
     /// How many there are, for tables by reason.
     pub(crate) const COUNT: usize = 8;
 
+    /// Those that callers give, in the order of their places.
+    const OF_CALLERS: [Reason; 3] = [Reason::Manual, Reason::Saved, Reason::Deleted];
+
     /// Its place in a table by reason.
     pub(crate) const fn index(self) -> usize {
         match self {
@@ -57,6 +62,13 @@ impl Reason {
             Self::Manual | Self::Saved | Self::Deleted => self,
             _ => Self::Manual,
         }
+    }
+
+    /// As a fence is told of a reason that callers give. Made once, so that a removal need not.
+    pub(crate) fn told(self) -> larder_core::Reason {
+        static TOLD: LazyLock<[larder_core::Reason; 3]> =
+            LazyLock::new(|| Reason::OF_CALLERS.map(|reason| larder_core::Reason::new(reason.as_str())));
+        TOLD.get(self.index()).unwrap_or(&TOLD[0]).clone()
     }
 
     /// Its stable word, for logs and labels.

@@ -149,9 +149,20 @@ macro_rules! integer_to_key {
             fn append_to(&self, out: &mut Vec<u8>) {
                 write!(out, "{self}").expect("invariant: writing to a vector does not fail");
             }
+
+            fn to_key(&self) -> Result<Key, TargetError> {
+                let mut digits = [0; INTEGER_BYTES_MAX];
+                let mut rest = digits.as_mut_slice();
+                write!(rest, "{self}").expect("invariant: the longest integer fits");
+                let left = rest.len();
+                Key::new(&digits[..INTEGER_BYTES_MAX - left])
+            }
         }
     )*};
 }
+
+/// The least `i128` has 39 digits and a sign.
+const INTEGER_BYTES_MAX: usize = 40;
 
 integer_to_key!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 

@@ -207,3 +207,24 @@ fn an_insert_allocates_the_value_and_at_most_one_more() {
         }
     }
 }
+
+/// Contract: P20 (partial: its cost)
+#[test]
+fn a_removal_allocates_a_key() {
+    for entries in [32, 500] {
+        for (what, builder) in builders(entries) {
+            let pool = full(builder, entries);
+            // The rings of the fence's shards, and the words of the reason, are made by the first.
+            for id in 10_000..12_000 {
+                pool.remove(&id);
+            }
+            for id in (0..2 * entries).filter(|id| pool.contains(id)) {
+                let (requests, value) = requests_of(|| pool.remove(&id));
+                // The key that the fence is told; and what is reported, if somebody wants to know.
+                let most = 1 + u64::from(what.starts_with("measured"));
+                assert!(value.is_some());
+                assert!(requests <= most, "{requests} for a removal, {what}");
+            }
+        }
+    }
+}
