@@ -121,7 +121,8 @@ impl<T: Entity> Pool<T> {
     ///
     /// # Errors
     /// [`UpdateError::Contended`] after [`UPDATE_RETRIES_MAX`](crate::limits::UPDATE_RETRIES_MAX) rounds,
-    /// [`UpdateError::IdChanged`], or what [`Pool::insert`] refuses. The entry is what it was.
+    /// [`UpdateError::IdChanged`], or what [`Pool::insert`] refuses. The entry is what it was,
+    /// unless the new value is too heavy: then it leaves.
     pub fn update<Q>(&self, id: &Q, mut change: impl FnMut(&T) -> T) -> Result<Option<Arc<T>>, UpdateError<T>>
     where
         T::Id: Borrow<Q>,

@@ -33,6 +33,9 @@ pub const BATCH_ITEMS_MAX: usize = 1 << 20;
 /// How often an update computes anew before it gives up.
 pub const UPDATE_RETRIES_MAX: usize = 64;
 
+/// The most that an entry is charged in a pool without a bound on bytes: as many entries as there may be sum up to what 64
+/// bits hold.
+pub(crate) const UNBOUNDED_CHARGE_MAX: u64 = u32::MAX as u64;
 /// The most ids that are gathered for one call of a loader.
 pub const BATCHER_IDS_MAX: usize = FETCH_IDS_MAX;
 /// The most ids that one call may ask a loader for.

@@ -14,7 +14,7 @@ use super::fetched::{Found, Outcome, Reach};
 use super::flight::{Absence, Leg, Run, Terms, contained, panicked};
 use crate::arrive::Wish;
 use crate::loaded::Brought;
-use crate::panics::caught;
+use crate::panics::{caught, contain};
 use crate::shared::Shared;
 use crate::store::{Arrival, EachRule, Operation, Refusal, Rule, Stopped, Use};
 use crate::{Entity, FillRejection, Loaded, MaybeSend, Origin};
@@ -102,26 +102,23 @@ impl<T: Entity> Run<T> {
         pool: Option<&Shared<T>>,
         loaded: Vec<Loaded<T>>,
     ) -> Result<(Vec<Option<Outcome<T>>>, Vec<(usize, Store<T>)>), FetchError> {
-        let by_id: HashMap<&T::Id, usize> = self
-            .legs
-            .iter()
-            .enumerate()
-            .map(|(at, leg)| (&*leg.id, at))
-            .collect();
-        let mut values = Vec::with_capacity(loaded.len());
         // All of them are looked at before anything is stored.
-        for loaded in loaded {
-            match &loaded.brought {
-                Brought::Nothing => {}
-                Brought::Unchanged => return Err(FetchError::NothingToRenew),
-                Brought::Value(value) => {
-                    let id = value.id();
-                    let at = by_id.get(&id).copied();
-                    let at = at.ok_or_else(|| self.mismatch())?;
-                    values.push((at, id, loaded));
+        let places = caught(|| self.places(&loaded));
+        let places = places.unwrap_or_else(|message| Err(FetchError::panicked(&message)));
+        let places = match places {
+            Ok(places) => places,
+            Err(error) => {
+                // One by one, since more than one may panic.
+                for one in loaded {
+                    contain(|| drop(one));
                 }
+                return Err(error);
             }
-        }
+        };
+        let placed = places.into_iter().zip(loaded);
+        let values: Vec<_> = placed
+            .filter_map(|(place, loaded)| place.map(|(at, id)| (at, id, loaded)))
+            .collect();
         let mut outcomes: Vec<Option<Outcome<T>>> = vec![None; self.legs.len()];
         let mut is_brought = vec![false; self.legs.len()];
         let mut stores = Vec::with_capacity(values.len());
@@ -145,6 +142,23 @@ impl<T: Entity> Run<T> {
             }
         }
         Ok((outcomes, stores))
+    }
+
+    /// Whose each of these is, and its id; none for what is said not to be there.
+    #[expect(clippy::type_complexity, reason = "a list, taken apart at once")]
+    fn places(&self, loaded: &[Loaded<T>]) -> Result<Vec<Option<(usize, T::Id)>>, FetchError> {
+        let legs = self.legs.iter().enumerate();
+        let by_id: HashMap<&T::Id, usize> = legs.map(|(at, leg)| (&*leg.id, at)).collect();
+        let place = |loaded: &Loaded<T>| match &loaded.brought {
+            Brought::Nothing => Ok(None),
+            Brought::Unchanged => Err(FetchError::NothingToRenew),
+            Brought::Value(value) => {
+                let id = value.id();
+                let at = by_id.get(&id).copied().ok_or_else(|| self.mismatch())?;
+                Ok(Some((at, id)))
+            }
+        };
+        loaded.iter().map(place).collect()
     }
 
     fn store_many(
@@ -222,7 +236,16 @@ impl<T: Entity> Run<T> {
                 let landed = pool.map(|pool| pool.land_nothing(leg, &self.terms, loaded, reach));
                 return Ok(Landing::Done(landed.unwrap_or(Outcome::Nothing { at, reach })));
             }
-            Brought::Value(value) => (Arc::clone(value), loaded),
+            Brought::Value(value) => {
+                let value = Arc::clone(value);
+                // What is brought as it was is renewed, and depends on what it depended on.
+                let renewed = leg.previous.as_ref().filter(|_| leg.renews(&value));
+                let loaded = match renewed {
+                    Some(previous) => previous.renewed(loaded),
+                    None => loaded,
+                };
+                (value, loaded)
+            }
             Brought::Unchanged => {
                 let previous = leg.previous.as_ref().ok_or(FetchError::NothingToRenew)?;
                 (Arc::clone(&previous.value), previous.renewed(loaded))

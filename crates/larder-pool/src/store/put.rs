@@ -13,6 +13,7 @@ use super::ledger::Commit;
 use super::life::{Death, Life};
 use super::room::Victims;
 use super::shard::Shard;
+use crate::limits::UNBOUNDED_CHARGE_MAX;
 use crate::options::OnConflict;
 use crate::shared::{Shared, deadline};
 use crate::{Entity, FillRejection, Reason};
@@ -134,6 +135,7 @@ impl<'a, T: Entity> Commit<'a, T> {
         let mut shard = self.pool.shards.cell(index).write();
         let prior = self.prior(&shard, arrival);
         self.check(&shard, prior, arrival, rule)?;
+        self.bound_charge(arrival);
         let wanted = Charge::entry(arrival.charge);
         if !self.ledger.account.could_hold(wanted) {
             self.supersede(shard, prior);
@@ -429,6 +431,15 @@ impl<'a, T: Entity> Commit<'a, T> {
                 self.pool.fence.end_pins(&self.pool.written_all());
             }
             None => {}
+        }
+    }
+
+    /// Without a bound on bytes nothing keeps the sum of all charges from passing what can be counted, so that none may be
+    /// more than its part of that: 4 GiB.
+    #[inline]
+    pub(super) fn bound_charge(&self, arrival: &mut Arrival<T>) {
+        if arrival.charge > UNBOUNDED_CHARGE_MAX && self.ledger.account.bounds().bytes == u64::MAX {
+            arrival.charge = UNBOUNDED_CHARGE_MAX;
         }
     }
 

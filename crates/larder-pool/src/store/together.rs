@@ -109,6 +109,7 @@ impl<T: Entity> Shared<T> {
     /// Carries out all of them as one commit, or none. The caller drops them when this has returned.
     pub(crate) fn together(&self, operations: &mut [Operation<T>]) -> Result<Together<T>, Stopped> {
         self.commit(|commit| {
+            commit.bound_charges(operations);
             let priors = commit.priors(operations);
             commit.check_all(operations, &priors)?;
             let together = commit.together(operations, priors);
@@ -120,6 +121,14 @@ impl<T: Entity> Shared<T> {
 }
 
 impl<'a, T: Entity> Commit<'a, T> {
+    fn bound_charges(&self, operations: &mut [Operation<T>]) {
+        for operation in operations {
+            if let Operation::Put { arrival, .. } = operation {
+                self.bound_charge(arrival);
+            }
+        }
+    }
+
     /// Everything has come in: as [`Commit::put`] does it for one value.
     fn written_together(&mut self, operations: &[Operation<T>]) {
         // Whoever counts as loading from here on sees what was published.

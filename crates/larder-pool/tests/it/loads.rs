@@ -18,6 +18,8 @@ mod many;
 mod loaded;
 // Absences, stale values, loads ahead.
 mod early;
+// Entries that are brought back as they were.
+mod renewed;
 // What is known and reported.
 mod known;
 // Calls that end other than with a value.
