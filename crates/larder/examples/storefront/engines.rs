@@ -7,7 +7,6 @@ use larder::pool::{FetchError, Reason};
 use larder::{Pool, Tag};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 use thiserror::Error;
 
 /// What keeps products in memory.
@@ -17,12 +16,8 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
     /// An engine with room for `capacity` products.
     fn build(shop: Arc<Shop>, capacity: u64) -> Result<Self, Fault>;
 
-    /// The product, from memory or loaded with this latency.
-    fn read(
-        &self,
-        id: u32,
-        latency: Duration,
-    ) -> impl Future<Output = Result<Arc<Product>, ReadError>> + Send;
+    /// The product, from memory or loaded.
+    fn read(&self, id: u32) -> impl Future<Output = Result<Arc<Product>, ReadError>> + Send;
 
     /// The product was changed: called after the commit.
     fn invalidate(&self, id: u32) -> impl Future<Output = Result<(), Fault>> + Send;
@@ -58,17 +53,17 @@ pub(crate) struct LarderEngine {
 }
 
 impl Engine for LarderEngine {
-    const NAME: &str = "larder, get_or_fetch";
+    const NAME: &str = "larder";
 
     fn build(shop: Arc<Shop>, capacity: u64) -> Result<Self, Fault> {
         let pool = Pool::builder().capacity_entries(capacity).build()?;
         Ok(LarderEngine { shop, pool })
     }
 
-    async fn read(&self, id: u32, latency: Duration) -> Result<Arc<Product>, ReadError> {
+    async fn read(&self, id: u32) -> Result<Arc<Product>, ReadError> {
         let load = |_| {
             let shop = Arc::clone(&self.shop);
-            async move { shop.load(id, latency).await }
+            async move { shop.load(id).await }
         };
         let read = self.pool.get_or_fetch(&id, load).await;
         read.map_err(|error| ReadError::Larder(id, error))?
@@ -94,7 +89,7 @@ pub(crate) struct MokaEngine {
 }
 
 impl Engine for MokaEngine {
-    const NAME: &str = "moka, try_get_with";
+    const NAME: &str = "moka";
 
     fn build(shop: Arc<Shop>, capacity: u64) -> Result<Self, Fault> {
         let cache = moka::future::Cache::builder()
@@ -104,9 +99,9 @@ impl Engine for MokaEngine {
         Ok(MokaEngine { shop, cache })
     }
 
-    async fn read(&self, id: u32, latency: Duration) -> Result<Arc<Product>, ReadError> {
+    async fn read(&self, id: u32) -> Result<Arc<Product>, ReadError> {
         let load = async {
-            let product = self.shop.load(id, latency).await?;
+            let product = self.shop.load(id).await?;
             product.map(Arc::new).ok_or(LoadError::Missing)
         };
         let read = self.cache.try_get_with(id, load).await;

@@ -9,10 +9,11 @@ Reads products through a Larder pool and through moka's future cache, while writ
 
 cargo run --release --example storefront -- [OPTIONS]
 
-  --seconds N    how long each of the four runs takes, 1 to 3600; default 3
-  --products N   rows of the table, 100 to 10000000; default 100000
+  --seconds N    how long each of the eight runs takes, 1 to 3600; default 2
+  --products N   rows of the table, 100 to 10000000; default 10000
   --readers N    tasks that read, 1 to 10000; default 128
   --writers N    tasks that write, 0 to 1000; default 4
+  --threads N    threads of the runtime, 1 to 64; default 4
   --seed N       which products are read and written, and in what order; default 1
   --help         this
 
@@ -25,6 +26,7 @@ pub(crate) struct Options {
     pub(crate) products: u32,
     pub(crate) readers: u32,
     pub(crate) writers: u32,
+    pub(crate) threads: u32,
     pub(crate) seed: u64,
 }
 
@@ -53,10 +55,11 @@ pub(crate) enum OptionsError {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            seconds: 3,
-            products: 100_000,
+            seconds: 2,
+            products: 10_000,
             readers: 128,
             writers: 4,
+            threads: 4,
             seed: 1,
         }
     }
@@ -73,6 +76,7 @@ pub(crate) fn asked() -> Result<Asked, OptionsError> {
             Long("seconds") => options.seconds = within(&mut parser, "seconds", 1..=3_600)?,
             Long("products") => options.products = within(&mut parser, "products", 100..=10_000_000)?,
             Long("readers") => options.readers = within(&mut parser, "readers", 1..=10_000)?,
+            Long("threads") => options.threads = within(&mut parser, "threads", 1..=64)?,
             Long("writers") => options.writers = within(&mut parser, "writers", 0..=1_000)?,
             other => return Err(other.unexpected().into()),
         }

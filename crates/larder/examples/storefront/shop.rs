@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 pub(crate) const CATEGORIES: u32 = 100;
 
-/// Connections that read; SQLite has one that writes.
-const READERS: u32 = 4;
+/// Connections that loads share; SQLite has one that writes.
+pub(crate) const CONNECTIONS: u32 = 4;
 
 /// A row. Products of a category carry its tag.
 #[derive(Clone, Debug, Entity)]
@@ -23,12 +23,21 @@ pub(crate) struct Product {
     pub(crate) name: String,
     pub(crate) cents: u32,
     pub(crate) version: u32,
+    /// Pieces in all warehouses.
+    pub(crate) stock: u32,
 }
 
 /// A row that a commit has changed, and its version since.
 pub(crate) type Change = (u32, u32);
 
-/// The table of products, and a folder that goes with it.
+/// Made in one go, one statement after the other.
+const SCHEMA: &str = "
+CREATE TABLE products (id INTEGER PRIMARY KEY, category INTEGER NOT NULL, name TEXT NOT NULL, cents INTEGER NOT NULL,
+    version INTEGER NOT NULL);
+CREATE TABLE stock (product INTEGER NOT NULL, warehouse INTEGER NOT NULL, pieces INTEGER NOT NULL,
+    PRIMARY KEY (product, warehouse)) WITHOUT ROWID";
+
+/// The tables of products and of what is in stock, and a folder that goes with them.
 pub(crate) struct Shop {
     reader: SqlitePool,
     writer: SqlitePool,
@@ -48,12 +57,7 @@ impl Shop {
             .busy_timeout(Duration::from_secs(10));
         let writer = SqlitePoolOptions::new().max_connections(1);
         let writer = writer.connect_with(file.clone()).await?;
-        sqlx::query(
-            "CREATE TABLE products (id INTEGER PRIMARY KEY, category INTEGER NOT NULL, name TEXT NOT NULL, \
-             cents INTEGER NOT NULL, version INTEGER NOT NULL)",
-        )
-        .execute(&writer)
-        .await?;
+        sqlx::raw_sql(SCHEMA).execute(&writer).await?;
         sqlx::query(
             "WITH RECURSIVE row(id) AS (SELECT 0 UNION ALL SELECT id + 1 FROM row WHERE id + 1 < ?) \
              INSERT INTO products SELECT id, id % ?, 'product ' || id, 100 + id % 9900, 1 FROM row",
@@ -62,10 +66,13 @@ impl Shop {
         .bind(CATEGORIES)
         .execute(&writer)
         .await?;
+        sqlx::query("INSERT INTO stock SELECT id, 1, id % 7 FROM products UNION ALL SELECT id, 2, id % 11 FROM products")
+            .execute(&writer)
+            .await?;
         sqlx::query("CREATE INDEX products_by_category ON products (category)")
             .execute(&writer)
             .await?;
-        let reader = SqlitePoolOptions::new().max_connections(READERS);
+        let reader = SqlitePoolOptions::new().max_connections(CONNECTIONS);
         Ok(Shop {
             reader: reader.connect_with(file.read_only(true)).await?,
             writer,
@@ -74,26 +81,33 @@ impl Shop {
         })
     }
 
-    /// Reads a row, and gives it so much later, as if it came over a network.
-    pub(crate) async fn load(&self, id: u32, latency: Duration) -> Result<Option<Product>, sqlx::Error> {
+    /// Reads a product and what is in stock of it: two queries, each on whichever connection is free.
+    pub(crate) async fn load(&self, id: u32) -> Result<Option<Product>, sqlx::Error> {
         self.loads.fetch_add(1, Ordering::Relaxed);
-        let row = sqlx::query_as::<_, (u32, u32, String, u32, u32)>(
-            "SELECT id, category, name, cents, version FROM products WHERE id = ?",
+        let row = sqlx::query_as::<_, (u32, String, u32, u32)>(
+            "SELECT category, name, cents, version FROM products WHERE id = ?",
         )
         .bind(id)
         .fetch_optional(&self.reader)
         .await?;
-        tokio::time::sleep(latency).await;
-        Ok(row.map(|(id, category, name, cents, version)| Product {
+        let Some((category, name, cents, version)) = row else {
+            return Ok(None);
+        };
+        let stock = sqlx::query_scalar("SELECT sum(pieces) FROM stock WHERE product = ?")
+            .bind(id)
+            .fetch_one(&self.reader)
+            .await?;
+        Ok(Some(Product {
             id,
             category,
             name,
             cents,
             version,
+            stock,
         }))
     }
 
-    /// How often a row was loaded.
+    /// How often a product was loaded.
     pub(crate) fn loads(&self) -> u64 {
         self.loads.load(Ordering::Relaxed)
     }
