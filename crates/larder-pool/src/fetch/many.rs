@@ -27,8 +27,9 @@ impl<T: Entity> Pool<T> {
     /// of its own: an error of one leaves the others what they are.
     ///
     /// Ids that somebody loads already are waited for, the others are loaded together, each once, and calls for one of them
-    /// join. The loader may bring any of them in any order; what it does not bring the source does not have. What was
-    /// loaded is stored in one commit, in the loader's order, by the rules of [`Pool::get_or_fetch`]. Options are the pool's.
+    /// join. Loads that may be too old for this call are not waited for, if `load` runs anyway. The loader may bring any of
+    /// them in any order; what it does not bring the source does not have. What was loaded is stored in one commit, in the
+    /// loader's order, by the rules of [`Pool::get_or_fetch`]. Options are the pool's.
     ///
     /// # Errors
     /// [`FetchError::TooMany`], and what stands in the way of any load; whatever concerns an id is in its answer. If the
