@@ -1,4 +1,53 @@
-//! Typed objects in memory, by id: what an object says about itself.
+//! Typed objects in memory, by id: pools that keep them, loads that bring them, and a fence that decides which of them may still
+//! be believed.
+//!
+//! A [`Pool`] keeps one live `Arc` for each id, within a [`Capacity`], until it expires, is evicted or is ended. Reads, inserts
+//! and [batches](Batch) are synchronous, and a batch becomes visible at once or not at all. [`Pool::events`] and a [`Listener`]
+//! tell what has changed, [`Pool::stats`] and [`Pool::explain`] what is there and why.
+//!
+//! [`Pool::get_or_fetch`], [`Pool::get_or_fetch_many`] and a [`Loader`] of the pool's own load what is missing: one load for all
+//! who ask at the same time, driven by whoever waits. What a load brings is kept only if nothing has overtaken it.
+//!
+//! Each pool has a [`Fence`], its own or one that it shares. When an invalidation of an id, a tag or anything else has returned,
+//! no read gives what it has ended, and no call that begins then is given what was loaded before. It must come after the commit
+//! that it speaks of. Nothing here talks to a database, and nothing reaches another process.
+//!
+//! ```
+//! use larder_pool::{Entity, Pool, Reason, Tag};
+//!
+//! #[derive(Entity)]
+//! struct User {
+//!     id: u64,
+//!     #[entity(tag = "team")]
+//!     team: u32,
+//!     name: String,
+//! }
+//!
+//! fn user(id: u64, name: &str) -> User {
+//!     User { id, team: 3, name: name.to_owned() }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let users = Pool::<User>::builder().capacity_entries(10_000).build()?;
+//!
+//! // A query, and while it is under way somebody renames her: commit, then invalidate.
+//! let load = users.get_or_fetch(&7, |load| async move {
+//!     tokio::task::yield_now().await;
+//!     Ok::<_, std::io::Error>(user(load.id, "Ada"))
+//! });
+//! let rename = async { users.invalidate(&7, Reason::Saved) };
+//! let (loaded, _) = tokio::join!(load, rename);
+//! assert_eq!(loaded?.unwrap().name, "Ada"); // whoever asked before has what was right then
+//! assert!(users.get(&7).is_none());         // and it was not kept
+//!
+//! // So it is with a tag, which ends every user of the team.
+//! users.insert_many([user(7, "Ada Lovelace"), user(8, "Grace")])?;
+//! users.invalidate_tag(&Tag::new("team:3")?);
+//! assert!(users.get(&8).is_none());
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! An [`Entity`] has a name, an id and fields; its [`EntityId`] is named by the same bytes in every process and in SQL.
 //!
