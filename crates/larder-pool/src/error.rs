@@ -6,6 +6,8 @@ use std::sync::Arc;
 use larder_core::{EntityName, FenceError, TargetError};
 use thiserror::Error;
 
+#[cfg(feature = "serde")]
+use crate::WireError;
 use crate::{Batch, Entity};
 
 /// Why a pool could not be built, or its capacity not be set.
@@ -67,7 +69,7 @@ fn all(faults: &[BuildError]) -> String {
     faults.join("; ")
 }
 
-/// Why a value was not stored. [`InsertError::into_value`] gives it back.
+/// Why a value was not stored. [`InsertError::into_value`] gives it back, if there ever was one.
 #[non_exhaustive]
 pub enum InsertError<T> {
     /// A live entry of that id is there, and conflicts are refused.
@@ -132,12 +134,15 @@ pub enum InsertError<T> {
         /// What was refused.
         value: Arc<T>,
     },
+    /// The bytes that it was to be read from are refused: there is no value. Only `Pool::insert_encoded` says so.
+    #[cfg(feature = "serde")]
+    Wire(WireError),
 }
 
 impl<T> InsertError<T> {
-    /// The value that was refused.
+    /// The value that was refused. Whatever is refused has one, but for bytes that are no value (`Wire`, feature `serde`).
     #[must_use]
-    pub fn into_value(self) -> Arc<T> {
+    pub fn into_value(self) -> Option<Arc<T>> {
         match self {
             Self::Conflict { value, .. }
             | Self::TooHeavy { value, .. }
@@ -146,7 +151,9 @@ impl<T> InsertError<T> {
             | Self::TooManyTags { value, .. }
             | Self::BadTag { value, .. }
             | Self::IdTooLong { value, .. }
-            | Self::Moved { value, .. } => value,
+            | Self::Moved { value, .. } => Some(value),
+            #[cfg(feature = "serde")]
+            Self::Wire(_) => None,
         }
     }
 
@@ -162,6 +169,8 @@ impl<T> InsertError<T> {
             Self::BadTag { .. } => "one of its tags is no tag".to_owned(),
             Self::IdTooLong { max, .. } => format!("its id is longer than {max} bytes"),
             Self::Moved { .. } => "what was to be replaced is there no longer".to_owned(),
+            #[cfg(feature = "serde")]
+            Self::Wire(_) => "the bytes are no value of this type".to_owned(),
         }
     }
 }
@@ -178,6 +187,8 @@ impl<T> fmt::Debug for InsertError<T> {
             Self::BadTag { .. } => "BadTag",
             Self::IdTooLong { .. } => "IdTooLong",
             Self::Moved { .. } => "Moved",
+            #[cfg(feature = "serde")]
+            Self::Wire(error) => return f.debug_tuple("Wire").field(error).finish(),
         };
         write!(f, "{name}({})", self.text())
     }
@@ -193,6 +204,8 @@ impl<T> std::error::Error for InsertError<T> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::BadTag { error, .. } => Some(error),
+            #[cfg(feature = "serde")]
+            Self::Wire(error) => Some(error),
             _ => None,
         }
     }

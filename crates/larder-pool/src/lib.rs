@@ -116,6 +116,9 @@ mod runtime;
 mod shared;
 mod store;
 
+#[cfg(feature = "serde")]
+mod wire;
+
 pub use entity::Entity;
 pub use field::Field;
 pub use fingerprint::Fingerprint;
@@ -144,6 +147,8 @@ pub use stats::{Loads, Misses, PoolStats, RejectedFills, Removals, SweepReport};
 pub use larder_derive::{Entity, EntityId};
 #[cfg(feature = "tokio")]
 pub use runtime::TokioRuntime;
+#[cfg(feature = "serde")]
+pub use wire::{WireError, decode, encode};
 
 pub use larder_memory::Eviction;
 

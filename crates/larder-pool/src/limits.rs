@@ -36,6 +36,14 @@ pub const UPDATE_RETRIES_MAX: usize = 64;
 /// The most that an entry is charged in a pool without a bound on bytes: as many entries as there may be sum up to what 64
 /// bits hold.
 pub(crate) const UNBOUNDED_CHARGE_MAX: u64 = u32::MAX as u64;
+/// The most bytes of one encoded entry, its header not counted: 64 MiB.
+pub const ENCODED_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// The most levels of values within values that are read from bytes: each struct, enum, option, sequence and map is one.
+pub const ENCODED_DEPTH_MAX: usize = 256;
+/// Elements without any bytes (`()`, a struct without fields) that an encoded value may have whatever its length. Of others
+/// it has at most as many as it has bytes.
+pub const EMPTY_ELEMENTS_MAX: usize = 1_024;
+
 /// The most ids that are gathered for one call of a loader.
 pub const BATCHER_IDS_MAX: usize = FETCH_IDS_MAX;
 /// The most ids that one call may ask a loader for.

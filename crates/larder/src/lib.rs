@@ -113,6 +113,10 @@ pub mod pool {
         Reason, UpdateError,
     };
 
+    // Values as bytes.
+    #[cfg(feature = "serde")]
+    pub use larder_pool::{WireError, decode, encode};
+
     // What is loaded.
     #[cfg(feature = "tokio")]
     pub use larder_pool::TokioRuntime;

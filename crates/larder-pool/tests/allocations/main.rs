@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "tests may")]
 #![expect(unsafe_code, reason = "an allocator cannot be implemented without it")]
 
+#[cfg(feature = "serde")]
+mod containers;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::pin::pin;
@@ -23,6 +26,7 @@ static ALLOCATOR: Counting = Counting;
 thread_local! {
     // Constant, without a destructor: so reading it allocates nothing and is allowed until the thread is gone.
     static REQUESTS: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<u64> = const { Cell::new(0) };
 }
 
 /// How many times `work` asked for memory on this thread, and what it gave.
@@ -32,27 +36,36 @@ fn requests_of<T>(work: impl FnOnce() -> T) -> (u64, T) {
     (REQUESTS.get() - before, out)
 }
 
-fn count() {
+/// How many bytes `work` asked for on this thread, also those that were given back meanwhile, and what it gave.
+#[cfg(feature = "serde")]
+fn bytes_of<T>(work: impl FnOnce() -> T) -> (u64, T) {
+    let before = BYTES.get();
+    let out = work();
+    (BYTES.get() - before, out)
+}
+
+fn count(bytes: usize) {
     // A thread that is ending has no count any more, and nobody who would ask for it.
     let _ = REQUESTS.try_with(|requests| requests.set(requests.get() + 1));
+    let _ = BYTES.try_with(|sum| sum.set(sum.get().saturating_add(bytes.try_into().unwrap_or(u64::MAX))));
 }
 
 // SAFETY: every call is passed on unchanged to the system's allocator, which keeps the promises.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the caller's promises are the ones that `System` asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        count();
+        count(bytes);
         // SAFETY: as above.
         unsafe { System.realloc(memory, layout, bytes) }
     }

@@ -27,6 +27,10 @@ mod watching;
 // Operations in memory: what each does, refuses and survives, alone and beside others.
 mod memory;
 
+// Values as bytes.
+#[cfg(feature = "serde")]
+mod wire;
+
 use proptest::test_runner::{Config, RngSeed};
 
 /// Runs of a property: the same draws each time, unless `LARDER_SEED` names others; `LARDER_SEED_FACTOR` makes more.

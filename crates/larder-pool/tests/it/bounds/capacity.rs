@@ -320,7 +320,7 @@ fn a_value_that_is_too_heavy_comes_back_and_ends_the_older_one() {
             panic!("not too heavy: {error}")
         };
         assert_eq!((*weight, *capacity), (LIMIT + ENTRY_OVERHEAD_BYTES, LIMIT));
-        assert_eq!(error.into_value().version, LIMIT);
+        assert_eq!(error.into_value().unwrap().version, LIMIT);
     };
     let (mut world, heavy) = light();
     refused(world.pool.insert(heavy).err().unwrap());

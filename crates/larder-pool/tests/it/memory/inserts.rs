@@ -39,7 +39,7 @@ fn refused(stored: Result<Arc<Row>, InsertError<Row>>, given: &Arc<Row>) -> &'st
     };
     assert!(!error.to_string().is_empty());
     assert!(
-        Arc::ptr_eq(&error.into_value(), given),
+        Arc::ptr_eq(&error.into_value().unwrap(), given),
         "{name}: the value comes back"
     );
     name

@@ -84,7 +84,10 @@ fn an_update_may_have_too_many_tags() {
         panic!("it was stored")
     };
     assert!(matches!(error, InsertError::TooManyTags { max: TAGS_MAX, .. }));
-    assert_eq!((error.into_value().tags, pool.peek(&1).unwrap().tags), (65, 3));
+    assert_eq!(
+        (error.into_value().unwrap().tags, pool.peek(&1).unwrap().tags),
+        (65, 3)
+    );
     assert!(world.pool.is_empty());
 }
 
@@ -226,7 +229,7 @@ fn replace_if_same_stores_only_in_place_of_what_was_seen() {
                 panic!("{error}")
             };
             assert_eq!(there.as_ref().map(|there| there.version), resident);
-            assert!(Arc::ptr_eq(&error.into_value(), &value));
+            assert!(Arc::ptr_eq(&error.into_value().unwrap(), &value));
         };
         moved(&world, &Arc::new(row(1, 9)), Some(9));
         let stored = world.pool.replace_if_same(&seen, row(1, 3)).unwrap();
