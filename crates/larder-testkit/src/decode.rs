@@ -7,8 +7,11 @@
 //!
 //! A further decoder: a module beside these, a line in [`CHECKS`], a file of one line in `fuzz/fuzz_targets/` with
 //! its `[[bin]]` in `fuzz/Cargo.toml`, and seeds in `fuzz/seeds/<name>/` of which some decode raw and some framed.
-//! The suite fails if one of the four is missing. A model fits too: there the bytes are operations.
+//! The suite fails if one of the four is missing. A model fits too: there the bytes are operations. A decoder of a part
+//! above core is built with that part's feature, and its name is in [`OF_PARTS`] too.
 
+#[cfg(feature = "pool")]
+mod container;
 mod cursor;
 mod fence;
 pub mod frame;
@@ -18,8 +21,16 @@ mod token;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Every check, by the name of its fuzz target and of the folder of its seeds.
+/// The names of the checks of parts above core, which are built with the part's feature only.
+pub const OF_PARTS: &[&str] = &["container"];
+
+/// Every check that is built, by the name of its fuzz target and of the folder of its seeds.
 pub const CHECKS: &[Check] = &[
+    #[cfg(feature = "pool")]
+    Check {
+        name: "container",
+        run: container::check,
+    },
     Check {
         name: "cursor",
         run: cursor::check,

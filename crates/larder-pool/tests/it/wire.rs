@@ -12,6 +12,8 @@ mod values;
 mod refusals;
 // What hostile bytes may take.
 mod hostile;
+// The seeds of the fuzz target.
+mod seeds;
 
 use larder_core::FrameFormat;
 use larder_pool::{Entity, TagSet, Watermarked};
