@@ -1,11 +1,14 @@
 //! Loads under many schedules.
 
-use larder_core::sync::Ordering;
-use larder_pool::{Reason, Target};
+use std::sync::Arc;
+
+use larder_core::sync::{AtomicBool, Ordering};
+use larder_pool::{LoadContext, Reason, Target};
+use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::explore::explore;
-use crate::world::{Row, World, tag, target};
+use crate::world::{Never, Row, World, step, tag, target};
 
 /// One writer, who tells the cache in one way, and two who load.
 fn race(name: &str, tell: fn(&World)) {
@@ -112,6 +115,60 @@ fn a_load_against_an_insert_that_is_evicted() {
         };
         world.fetch(1);
         world.fetch(1);
+        writer.join().unwrap();
+        world.quiet();
+    });
+}
+
+/// An older value that a load has read does not outlast a newer one, whenever that left: either the load finds it before
+/// it begins, or it is told.
+///
+/// Contract: P46 (partial: loads that begin while an insert is on its way)
+#[test]
+fn a_load_that_began_before_an_insert_was_seen_does_not_outlive_it() {
+    explore(
+        "a_load_that_began_before_an_insert_was_seen_does_not_outlive_it",
+        || {
+            let world = World::new(|pool| pool.capacity_entries(1));
+            let is_done = Arc::new(AtomicBool::new(false));
+            let writer = {
+                let (world, is_done) = (world.clone(), Arc::clone(&is_done));
+                thread::spawn(move || {
+                    world.pool.insert(Row { id: 1, version: 9 }).unwrap();
+                    is_done.store(true, Ordering::SeqCst);
+                    world.pool.insert(Row { id: 2, version: 9 }).unwrap();
+                })
+            };
+            let began = Arc::new(AtomicBool::new(false));
+            let noted = Arc::clone(&began);
+            let load = move |_: LoadContext<Row>| {
+                noted.store(!is_done.load(Ordering::SeqCst), Ordering::SeqCst);
+                async move {
+                    step().await;
+                    Ok::<_, Never>(Row { id: 1, version: 0 })
+                }
+            };
+            block_on(world.pool.get_or_fetch(&1, load)).unwrap();
+            writer.join().unwrap();
+            if began.load(Ordering::SeqCst) {
+                assert_eq!(world.get(1), None, "it was read before the newer one came");
+            }
+            world.quiet();
+        },
+    );
+}
+
+/// Contract: P46 (partial: batches of loads against everything, under schedules)
+#[test]
+fn a_batch_of_loads_against_an_invalidation_of_everything() {
+    explore("a_batch_of_loads_against_an_invalidation_of_everything", || {
+        let world = World::new(|pool| pool);
+        let writer = {
+            let world = world.clone();
+            thread::spawn(move || world.write(2, 1, |world| world.invalidate(&Target::Everything)))
+        };
+        world.fetch_many(&[1, 2]);
+        world.fetch_many(&[2, 1]);
         writer.join().unwrap();
         world.quiet();
     });

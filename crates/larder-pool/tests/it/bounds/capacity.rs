@@ -220,6 +220,34 @@ fn a_value_is_weighed_once_and_not_charged_once_it_has_left() {
 
 /// Also where a pool has many shards, by entries and by bytes: they share one budget.
 ///
+/// Random weights in the place of others, live and expired, one by one and together: at every moment what is charged is
+/// what the residents weigh.
+///
+/// Contract: P38 (partial: weights in the place of others), P39 (partial: weights in the place of others)
+#[test]
+fn what_takes_the_place_of_another_is_charged_for_itself_alone() {
+    for_each_seed(30, |seed| {
+        let mut random = Random::seeded(seed);
+        let world = weighed(|builder| builder.capacity_bytes(3_000));
+        for _ in 0..200 {
+            let mut new = || row(random.below(8), random.below(900));
+            let (one, other) = (new(), new());
+            match random.below(4) {
+                0 => drop(world.pool.insert(one).ok().unwrap()),
+                1 => drop(world.pool.insert_with_ttl(one, millis_of(40)).ok().unwrap()),
+                2 => drop(world.pool.insert_many([one, other]).ok().unwrap()),
+                _ => world.pass(random.below(50)),
+            }
+            let resident = (0..8).filter_map(|id| world.pool.explain(&id).resident);
+            let weight: u64 = resident.map(|resident| resident.weight_bytes).sum();
+            assert_eq!(world.pool.weight_bytes() as u64, weight);
+            assert!(weight <= 3_000, "{weight}");
+        }
+        world.pool.clear(larder_pool::Reason::Manual);
+        assert_eq!(world.pool.weight_bytes(), 0);
+    });
+}
+
 /// Contract: P40 (partial: room, and what was just inserted)
 #[test]
 fn nobody_leaves_while_there_is_room_and_what_came_last_is_there() {

@@ -167,6 +167,26 @@ fn a_node_that_stays_behind_loads_past_memory_and_joins_nobody() {
     }
 }
 
+/// Nothing has overtaken such a load, and it set out to renew nothing.
+///
+/// Contract: P47 (partial: loads past memory), P49 (partial: a live entry)
+#[test]
+fn what_was_loaded_past_memory_replaces_no_live_entry() {
+    let world = World::with(|pool| pool.wait_at_most(Duration::ZERO));
+    let source = Source::followed(&world.fence, 10);
+    world.pool.insert(row(9, 1)).unwrap();
+    let (hand, load) = by_hand();
+    let options = FetchOptions::new().at_least(token(12));
+    let call = begun(world.pool.get_or_fetch_with(&9, options, load));
+    source.commit(12, &[target(99)]);
+    hand.brings(Loaded::value(row(9, 2)).as_of(at(12)));
+    let answer = ended(call).unwrap().value.unwrap();
+    assert_eq!(answer.version, 2, "memory may be behind the token");
+    assert_eq!(world.peek(9), Some(1));
+    let rejected = world.pool.stats().rejected_fills;
+    assert_eq!(rejected.of(FillRejection::Resident), 1, "{rejected:?}");
+}
+
 /// Contract: P49 (partial: `bypass`)
 #[test]
 fn a_call_may_pass_by_everything() {

@@ -60,11 +60,15 @@ fn an_absence_is_remembered_for_as_long_as_it_is_asked_to() {
 /// What ends an absence of row 7, which was loaded with the tag of team 3.
 type Ending = (&'static str, fn(&World));
 
-const ENDINGS: [Ending; 9] = [
+const ENDINGS: [Ending; 11] = [
     ("an insert", |world| drop(world.pool.insert(row(7, 5)).unwrap())),
     ("an insert that has left again", |world| {
         world.pool.insert(row(7, 5)).unwrap();
         world.pool.remove(&7);
+    }),
+    ("an insert that has expired", |world| {
+        world.pool.insert_with_ttl(row(7, 5), seconds(1)).unwrap();
+        world.runtime.advance(seconds(1));
     }),
     ("an invalidation of the id", |world| world.invalidate(&target(7))),
     ("an invalidation by the pool", |world| {
@@ -82,6 +86,11 @@ const ENDINGS: [Ending; 9] = [
     }),
     ("a batch", |world| {
         world.pool.insert_many([row(6, 1), row(7, 5)]).unwrap();
+    }),
+    ("a batch that has expired", |world| {
+        let batch = world.pool.batch().insert(row(6, 1));
+        batch.insert_with_ttl(row(7, 5), seconds(1)).commit().unwrap();
+        world.runtime.advance(seconds(1));
     }),
 ];
 

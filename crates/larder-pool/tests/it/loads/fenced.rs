@@ -82,6 +82,30 @@ fn an_entry_ends_with_each_of_its_targets_before_the_invalidation_returns() {
     }
 }
 
+/// Such an entry holds no pin.
+///
+/// Contract: P44 (partial: entries without tags)
+#[test]
+fn an_entry_without_tags_ends_with_what_every_entry_depends_on() {
+    for (wide, what) in [
+        (collection("row"), "the collection"),
+        (namespace("default"), "the namespace"),
+        (Target::Everything, "everything"),
+    ] {
+        let world = World::new();
+        world.pool.insert(row(7, 1)).unwrap();
+        assert_eq!(world.fetch(8, row(8, 1)), Some(1));
+        for other in [collection("rows"), namespace("shop"), team(3)] {
+            world.invalidate(&other);
+        }
+        assert_eq!((world.peek(7), world.peek(8)), (Some(1), Some(1)), "{what}");
+        world.invalidate(&wide);
+        assert_eq!((world.peek(7), world.pool.get(&8)), (None, None), "{what}");
+        world.pool.insert(row(7, 2)).unwrap();
+        assert_eq!(world.peek(7), Some(2), "{what}: what comes after it stays");
+    }
+}
+
 /// Contract: P44 (partial: every pool of a fence, and pools without one)
 #[test]
 fn pools_of_one_fence_end_together_and_others_do_not() {

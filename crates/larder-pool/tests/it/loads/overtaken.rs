@@ -1,6 +1,7 @@
 //! What overtakes a load, or a value that a caller has read: it is kept nowhere.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_core::Cause;
 use larder_pool::{
@@ -13,7 +14,7 @@ use super::source::Source;
 /// What may overtake a load of row 7, and what is resident afterwards.
 type Overtaker = (&'static str, fn(&World), Option<u64>);
 
-const OVERTAKERS: [Overtaker; 12] = [
+const OVERTAKERS: [Overtaker; 13] = [
     (
         "an invalidation of the id",
         |world| world.invalidate(&target(7)),
@@ -89,6 +90,16 @@ const OVERTAKERS: [Overtaker; 12] = [
         },
         None,
     ),
+    (
+        "a batch that was evicted",
+        |world| {
+            world.pool.insert_many([row(6, 5), row(7, 5)]).unwrap();
+            for id in 100..200 {
+                world.pool.insert(row(id, 1)).unwrap();
+            }
+        },
+        None,
+    ),
 ];
 
 /// Contract: P46, P20 (partial: loads in the air)
@@ -139,6 +150,75 @@ fn a_batch_of_loads_leaves_out_what_was_overtaken() {
         let versions: Vec<u64> = answers.iter().flatten().map(|row| row.version).collect();
         assert_eq!(versions, [after.unwrap_or(1), 1], "{what}");
         assert_eq!(world.peek(7), after, "{what}");
+    }
+}
+
+/// A load holds a pin on its id alone, which the namespace does not end.
+///
+/// Contract: P46 (partial: values without tags), P53 (partial: values without tags)
+#[test]
+fn what_every_entry_depends_on_overtakes_loads_of_values_without_tags() {
+    for (wide, what) in [
+        (collection("row"), "the collection"),
+        (namespace("default"), "the namespace"),
+        (Target::Everything, "everything"),
+    ] {
+        let world = World::new();
+        let (hand, load) = by_hand();
+        let call = begun(world.pool.get_or_fetch(&7, load));
+        let (sender, gate) = futures_channel::oneshot::channel::<()>();
+        let many = begun(world.pool.get_or_fetch_many(&[8, 9], |_| async move {
+            gate.await.ok();
+            Ok::<_, Oops>(vec![row(8, 1), row(9, 1)])
+        }));
+        world.invalidate(&wide);
+        let (new, load) = by_hand();
+        let later = begun(world.pool.get_or_fetch(&7, load));
+        assert_eq!(new.runs(), 1, "{what}: what began before it is not joined");
+        hand.brings(row(7, 1));
+        sender.send(()).unwrap();
+        assert_eq!(ended(call).unwrap().unwrap().version, 1, "{what}");
+        assert_eq!(ended(many).unwrap().found().count(), 2, "{what}");
+        assert_eq!(world.pool.len(), 0, "{what}");
+        new.brings(row(7, 2));
+        assert_eq!(ended(later).unwrap().unwrap().version, 2, "{what}");
+        assert_eq!((world.peek(7), world.pool.len()), (Some(2), 1), "{what}");
+    }
+}
+
+/// A load ahead of the end of a value that leaves meanwhile brings it not back.
+///
+/// Contract: P46 (partial: loads ahead), P71 (partial: what has left meanwhile)
+#[test]
+fn a_renewal_of_what_has_left_is_not_kept() {
+    type Out = (&'static str, fn(&World));
+    let outs: [Out; 5] = [
+        ("retain", |world| {
+            world.pool.retain(|row| row.id != 7);
+        }),
+        ("clear", |world| {
+            world.pool.clear(Reason::Manual);
+        }),
+        ("remove", |world| drop(world.pool.remove(&7))),
+        ("a batch", |world| {
+            world.pool.batch().remove(&7).commit().unwrap();
+        }),
+        ("an invalidation", |world| world.invalidate(&target(7))),
+    ];
+    for (what, out) in outs {
+        let seconds = Duration::from_secs;
+        let world = World::with(|pool| pool.time_to_live(seconds(100)).refresh_ahead(0.5));
+        assert_eq!(world.fetch(7, row(7, 1)), Some(1));
+        world.runtime.advance(seconds(80));
+        let (hand, load) = by_hand();
+        let call = world.pool.get_or_fetch(&7, load);
+        assert_eq!(ended(Box::pin(call)).unwrap().unwrap().version, 1, "{what}");
+        assert_eq!(hand.runs(), 1, "{what}: it is loaded ahead");
+        out(&world);
+        hand.brings(row(7, 2));
+        world.runtime.run();
+        assert_eq!((world.peek(7), world.pool.len()), (None, 0), "{what}");
+        assert_eq!(world.fetch(7, row(7, 3)), Some(3), "{what}");
     }
 }
 
