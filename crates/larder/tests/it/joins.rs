@@ -33,14 +33,14 @@ struct State {
 
 impl Gate {
     fn set_open(&self, is_open: bool) {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.0.lock().expect("nobody panics while holding it");
         state.is_open = is_open;
         state.waiting.drain(..).for_each(Waker::wake);
     }
 
     async fn passed(self: Arc<Self>) {
         poll_fn(|context| {
-            let mut state = self.0.lock().unwrap();
+            let mut state = self.0.lock().expect("nobody panics while holding it");
             if state.is_open {
                 return Poll::Ready(());
             }
