@@ -41,7 +41,12 @@ pub struct Batch<T: Entity> {
 }
 
 enum Change<T: Entity> {
-    Insert(Arc<T>, Option<Duration>),
+    Insert {
+        value: Arc<T>,
+        time_to_live: Option<Duration>,
+        /// What the value says it is, asked by the first try and kept for the others.
+        id: Option<T::Id>,
+    },
     Remove(T::Id, Reason),
 }
 
@@ -86,14 +91,14 @@ impl<T: Entity> Pool<T> {
 impl<T: Entity> Batch<T> {
     /// Stores a value, for the pool's time to live.
     pub fn insert(mut self, value: impl Into<Arc<T>>) -> Self {
-        self.changes.push(Change::Insert(value.into(), None));
+        self.changes.push(Change::insert(value.into(), None));
         self
     }
 
     /// Stores a value, for a time to live of its own.
     pub fn insert_with_ttl(mut self, value: impl Into<Arc<T>>, time_to_live: Duration) -> Self {
         self.changes
-            .push(Change::Insert(value.into(), Some(time_to_live)));
+            .push(Change::insert(value.into(), Some(time_to_live)));
         self
     }
 
@@ -207,12 +212,12 @@ impl<T: Entity> Batch<T> {
     }
 
     /// The last change of each id, ready to be made, in the order of these last changes.
-    fn operations(&self) -> Result<Vec<Operation<T>>, BatchErrorKind<T>> {
+    fn operations(&mut self) -> Result<Vec<Operation<T>>, BatchErrorKind<T>> {
         let pool = &self.pool.shared;
         let mut operations = Vec::with_capacity(self.changes.len());
         let since = pool.fence.pin(&[]);
         let since = since.expect("invariant: no targets are fewer than a pin may hold");
-        for change in &self.changes {
+        for change in &mut self.changes {
             operations.push(match change {
                 Change::Remove(id, reason) => Operation::Take {
                     hash: pool.hash(id),
@@ -220,14 +225,19 @@ impl<T: Entity> Batch<T> {
                     id: id.clone(),
                     reason: *reason,
                 },
-                Change::Insert(value, time_to_live) => {
+                Change::Insert {
+                    value,
+                    time_to_live,
+                    id,
+                } => {
+                    let id = id.get_or_insert_with(|| value.id()).clone();
                     let mut options = InsertOptions::new();
                     options.time_to_live = *time_to_live;
                     let mut wish = Wish::insert(Arc::clone(value), options);
                     wish.since = Some(since.clone());
-                    let arrival = pool.arrive(wish);
-                    let arrival = arrival.map_err(|(unfit, value)| BatchErrorKind::Refused {
-                        error: unfit.refusing(value),
+                    let arrival = pool.arrive_as(id, wish);
+                    let arrival = arrival.map_err(|unfit| BatchErrorKind::Refused {
+                        error: unfit.refusing(Arc::clone(value)),
                     })?;
                     let rule = EachRule::Insert(pool.config.on_conflict);
                     Operation::Put { arrival, rule }
@@ -259,6 +269,16 @@ impl<T: Entity> Batch<T> {
             take @ Operation::Take { .. } => Some(take),
         };
         operations.into_iter().filter_map(compared).collect()
+    }
+}
+
+impl<T: Entity> Change<T> {
+    fn insert(value: Arc<T>, time_to_live: Option<Duration>) -> Self {
+        Change::Insert {
+            value,
+            time_to_live,
+            id: None,
+        }
     }
 }
 

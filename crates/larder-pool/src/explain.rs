@@ -98,14 +98,16 @@ impl<T: Entity> Pool<T> {
         explanation
     }
 
-    /// The explanations of up to `count` residents, chosen at random.
+    /// The explanations of up to `count` residents, chosen at random. Each value is asked for its id again; without a key is one
+    /// that now says another than when it was stored.
     #[must_use]
     pub fn sample(&self, count: usize) -> Vec<Explanation> {
         let pool = &self.shared;
-        let explain = |seen: (Arc<T>, Seen)| {
-            let (value, seen) = seen;
-            // Asked of the value once more: ids are not cloned under a lock.
-            pool.explanation(value.id().to_key().ok(), Some(seen))
+        let explain = |(hash, value, seen): (u64, Arc<T>, Seen)| {
+            // Asked of the value once more, since no code of an id runs under a lock but its comparison. What it says
+            // now is its id only if it is where that is kept.
+            let id = Some(value.id()).filter(|id| pool.hash(id) == hash);
+            pool.explanation(id.and_then(|id| id.to_key().ok()), Some(seen))
         };
         (0..count).filter_map(|_| pool.any()).map(explain).collect()
     }
@@ -176,7 +178,7 @@ impl<T: Entity> Shared<T> {
     }
 
     /// Some resident, each about as likely as any other.
-    fn any(&self) -> Option<(Arc<T>, Seen)> {
+    fn any(&self) -> Option<(u64, Arc<T>, Seen)> {
         for _ in 0..TRIES {
             let random = self.random();
             let index = usize::try_from(random >> 32).unwrap_or(0) % self.shards.used();
@@ -190,7 +192,8 @@ impl<T: Entity> Shared<T> {
             let found = ahead.into_iter().find(|slot| shard.entries.has(*slot));
             if let Some(slot) = found {
                 let seen = self.look_at(&shard, slot);
-                return Some((Arc::clone(shard.entries.value(slot)), seen));
+                let value = Arc::clone(shard.entries.value(slot));
+                return Some((shard.entries.hash(slot), value, seen));
             }
         }
         None

@@ -202,6 +202,9 @@ impl Removals {
 pub struct SweepReport {
     /// How many entries it removed.
     pub removed: usize,
+    /// How many timers it looked at to find them. A timer is looked at a few times in its life, whatever the number of
+    /// entries: when it is due, and when it comes near enough to be kept more exactly.
+    pub timers: usize,
     /// It stopped at its limit, and there may be more.
     pub is_cut_short: bool,
 }
@@ -248,10 +251,11 @@ impl<T: Entity> Shared<T> {
         let mut report = SweepReport::default();
         while report.removed < limit {
             let step = (limit - report.removed).min(crate::limits::STEP_ENTRIES);
-            let (removed, more) = self.commit(|commit| commit.expire(step));
-            report.removed += removed;
-            report.is_cut_short = more;
-            if !more {
+            let one = self.commit(|commit| commit.expire(step));
+            report.removed += one.removed;
+            report.timers += one.timers;
+            report.is_cut_short = one.is_cut_short;
+            if !one.is_cut_short {
                 break;
             }
         }

@@ -29,7 +29,7 @@ const HAND_STEPS: usize = 4;
 /// Entries that the border passes at most with each insert; the hand's renewals may push as many over it.
 const BORDER_STEPS: usize = 2;
 /// The protected part of the main space: four in five, as in the paper.
-const PROTECTED_PART: (u64, u64) = (4, 5);
+const PROTECTED_PART: (u128, u128) = (4, 5);
 
 /// W-TinyLFU whose window adapts.
 #[derive(Debug)]
@@ -69,6 +69,13 @@ impl AdaptiveTinyLfu {
         self.border.window_of(self.weight())
     }
 
+    /// Whether another entry like its oldest would be too many for the window, which is seldom a whole number of entries.
+    fn window_is_full(&self, entries: &impl Residents) -> bool {
+        let oldest = self.window.oldest();
+        let one = oldest.map_or(0, |oldest| entries.node(oldest).weight());
+        self.window.weight().saturating_add(one) > self.window_max().max(1)
+    }
+
     /// Counts the uses of an entry and renews it; false if there are none.
     fn settle<R: Residents>(&mut self, entries: &mut R, id: SlotId) -> bool {
         let uses = entries.uses(id).get();
@@ -96,10 +103,11 @@ impl AdaptiveTinyLfu {
 
     /// After an entry was protected, another may have to go back on probation.
     fn shorten_protected<R: Residents>(&mut self, entries: &mut R) {
-        let main = self.probation.weight() + self.protected.weight();
-        let most = main / PROTECTED_PART.1 * PROTECTED_PART.0;
+        let main = u128::from(self.probation.weight()) + u128::from(self.protected.weight());
+        let most = main * PROTECTED_PART.0 / PROTECTED_PART.1;
         for _ in 0..BORDER_STEPS {
-            let Some(oldest) = self.protected.oldest().filter(|_| self.protected.weight() > most) else {
+            let is_too_much = u128::from(self.protected.weight()) > most;
+            let Some(oldest) = self.protected.oldest().filter(|_| is_too_much) else {
                 return;
             };
             if entries.uses(oldest).get() > 0 {
@@ -257,8 +265,7 @@ impl Policy for AdaptiveTinyLfu {
     fn evict<R: Residents>(&mut self, entries: &mut R, keep: Option<SlotId>) -> Option<SlotId> {
         let mut steps = 0;
         let resident = self.main_victim(entries, keep, &mut steps);
-        let window_is_full = self.window.weight() >= self.window_max().max(1);
-        let candidate = if window_is_full || resident.is_none() {
+        let candidate = if self.window_is_full(entries) || resident.is_none() {
             self.window_victim(entries, keep, &mut steps)
         } else {
             None

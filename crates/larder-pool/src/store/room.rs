@@ -12,7 +12,7 @@ use super::ledger::Commit;
 use super::shard::Shard;
 use crate::config::Reclaim;
 use crate::limits::{STEP_ENTRIES, VICTIMS_AT_ONCE};
-use crate::{Entity, Reason};
+use crate::{Entity, Reason, SweepReport};
 
 /// Steps of the wheel for each entry that may be taken out: a timer goes down seven times at most before it comes up.
 const STEPS_FOR_EACH: usize = 8;
@@ -204,16 +204,19 @@ impl<'a, T: Entity> Commit<'a, T> {
         }
     }
 
-    /// Takes out up to `limit` entries whose end has come, in a number of steps of the wheel that `limit` bounds too. How
-    /// many there were, and whether there may be more.
-    pub(crate) fn expire(&mut self, limit: usize) -> (usize, bool) {
-        let mut steps = limit.saturating_mul(STEPS_FOR_EACH);
-        for count in 0..limit {
-            if self.expire_one(&mut steps).is_none() {
-                return (count, steps == 0);
-            }
+    /// Takes out up to `limit` entries whose end has come, in a number of steps of the wheel that `limit` bounds too.
+    pub(crate) fn expire(&mut self, limit: usize) -> SweepReport {
+        let most = limit.saturating_mul(STEPS_FOR_EACH);
+        let mut left = most;
+        let mut removed = 0;
+        while removed < limit && self.expire_one(&mut left).is_some() {
+            removed += 1;
         }
-        (limit, true)
+        SweepReport {
+            removed,
+            timers: most - left,
+            is_cut_short: removed == limit || left == 0,
+        }
     }
 
     /// What each write does for the expired, if the pool was told to.

@@ -108,6 +108,70 @@ fn a_new_version_keeps_the_fame_of_the_old_one() {
     }
 }
 
+/// Where all entries weigh the same, it does not matter how much: the same ones leave.
+///
+/// Contract: P43 (partial: weights, without a pool), C82 (partial: weights, without a cache)
+#[test]
+fn what_all_weigh_alike_makes_no_difference() {
+    for eviction in Eviction::ALL {
+        for_each_seed(60, |seed| {
+            let mut random = Random::seeded(seed);
+            // A tenth of it, and a two hundredth, are whole numbers of entries.
+            let entries = 200 * (1 + random.below(3));
+            let weight = 2 + random.below(500);
+            let mut light = Cache::new(eviction, entries);
+            let mut heavy = Cache::new(eviction, entries * weight);
+            for _ in 0..5_000 {
+                let bound = 1 + random.below(3 * entries);
+                let key = random.below(bound);
+                let hit = light.get(key);
+                assert_eq!(heavy.get(key), hit, "{key} under {eviction:?}");
+                if !hit {
+                    assert_eq!(light.put(key, 1), heavy.put(key, weight), "{eviction:?}");
+                }
+            }
+        });
+    }
+}
+
+/// A hit writes to one byte of the entry that was hit, until that is full; neither the policy nor another entry changes. What
+/// a pool keeps of an entry beside it lies in the same line.
+///
+/// Contract: P43 (partial: what a hit writes, without a pool)
+#[test]
+fn a_hit_writes_to_nothing_but_its_own_entry() {
+    assert_eq!(size_of::<Uses>(), 1);
+    for eviction in Eviction::ALL
+        .into_iter()
+        .filter(|policy| *policy != Eviction::Lru)
+    {
+        let mut cache = Cache::new(eviction, 100);
+        for key in 0..150 {
+            cache.access(key % 120);
+        }
+        let (key, id) = cache.ids.iter().map(|(key, id)| (*key, *id)).next().unwrap();
+        let others = |cache: &Cache| {
+            let others = cache.slots.iter().filter(|(other, _)| *other != id);
+            let all = others.map(|(_, entry)| format!("{:?} {:?}", entry.uses, entry.node));
+            (
+                format!("{:?} {:?}", cache.evictor, cache.slots[id].node),
+                all.collect::<Vec<_>>(),
+            )
+        };
+        let before = others(&cache);
+        let mut uses = format!("{:?}", cache.slots[id].uses);
+        let mut writes = 0;
+        for _ in 0..300 {
+            assert!(cache.get(key));
+            let now = format!("{:?}", cache.slots[id].uses);
+            writes += usize::from(now != uses);
+            uses = now;
+        }
+        assert_eq!(others(&cache), before, "{eviction:?}");
+        assert!((1..=15).contains(&writes), "{eviction:?}: {writes} writes");
+    }
+}
+
 /// The entry that must stay is kept, also when it is the only one or the oldest of all.
 ///
 /// Contract: P40 (partial: a value just inserted stays, without a pool)

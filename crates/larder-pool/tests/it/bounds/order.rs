@@ -1,7 +1,7 @@
 //! Who leaves, in which order: as plain simulators of the policies say.
 
 use larder_pool::{Capacity, Eviction};
-use larder_testkit::eviction::{Access, Lru, S3Fifo, Sieve, Simulator};
+use larder_testkit::eviction::{Access, Lru, S3Fifo, Sieve, Simulator, TinyLfu};
 use larder_testkit::{Random, for_each_seed};
 
 use super::ground::{Told, World, row};
@@ -169,6 +169,60 @@ fn the_other_policies_evict_whom_their_simulators_evict() {
         compare(Eviction::S3Fifo, capacity, seed, S3Fifo::new(capacity), 1_000);
         compare(Eviction::Sieve, capacity, seed, Sieve::new(capacity), 1_000);
     });
+}
+
+/// Hits of a thousand accesses after the first third, of a pool that is filled by what it misses.
+fn of_thousand(trace: &[u64], mut access: impl FnMut(u64) -> bool) -> usize {
+    let (warm, counted) = trace.split_at(trace.len() / 3);
+    for id in warm {
+        access(*id);
+    }
+    let hits = counted.iter().filter(|id| access(**id)).count();
+    hits * 1_000 / counted.len()
+}
+
+/// Loads that want opposite windows: a popularity that does not change, and ids that are used a few times soon after they
+/// first come. In both a pool has as many hits as the paper's policy with the window that suits the load, and more than
+/// with the one that does not.
+///
+/// Contract: P43
+#[test]
+fn the_default_policy_adapts_to_a_load_in_a_pool() {
+    const CAPACITY: usize = 200;
+    let mut random = Random::seeded(6);
+    let popular: Vec<u64> = std::iter::repeat_with(|| {
+        let bound = 1 + random.below(4_000);
+        let bound = 1 + random.below(bound);
+        random.below(bound)
+    })
+    .take(60_000)
+    .collect();
+    let recent = (0..60_000_u64).map(|at| (at / 4).saturating_sub(random.below(170)));
+    let recent: Vec<u64> = recent.collect();
+    for (name, trace, apart) in [("popular", popular, 20), ("recent", recent, 200)] {
+        let world = World::of(CAPACITY as u64, Eviction::AdaptiveTinyLfu);
+        let pool = of_thousand(&trace, |id| {
+            let is_hit = world.pool.get(&id).is_some();
+            if !is_hit {
+                world.insert(id);
+            }
+            is_hit
+        });
+        let with = |window| {
+            let mut plain = TinyLfu::new(CAPACITY, window);
+            of_thousand(&trace, |id| plain.access(id).is_hit())
+        };
+        let windows = [2, 20, 100, 198].map(with);
+        let (best, worst) = (windows.iter().max().unwrap(), windows.iter().min().unwrap());
+        assert!(
+            best - worst >= apart,
+            "{name} does not tell windows apart: {windows:?}"
+        );
+        assert!(
+            pool + 20 >= *best,
+            "{name}: {pool}, with fixed windows {windows:?}"
+        );
+    }
 }
 
 /// More uses than 8 or 16 bits count, and still the order is that of the last use of each.

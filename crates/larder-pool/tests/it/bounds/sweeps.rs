@@ -122,3 +122,32 @@ fn sweeps_find_ends_at_every_distance() {
     }
     assert!(world.pool.is_empty());
 }
+
+/// Timers that are looked at when 100 of `entries` have expired one after the other, in a sweep for each.
+fn looked_at(entries: u64) -> Vec<usize> {
+    let world = World::with(|builder| builder.capacity_entries(entries));
+    (0..entries).for_each(|id| match id {
+        0..100 => world.insert_for(id, 3 * (id + 1)),
+        100..200 => world.insert_for(id, 3_600_000 + id),
+        // Far apart, so that none of them comes nearer meanwhile.
+        _ => world.insert_for(id, 86_400_000 + 1_000 * id),
+    });
+    let sweep = |_| {
+        world.pass(3);
+        let report = world.pool.sweep(usize::MAX);
+        assert_eq!(swept(report), (1, false));
+        report.timers
+    };
+    (0..100).map(sweep).collect()
+}
+
+/// A sweep costs what has expired, whether a thousand entries have deadlines or fifty thousand.
+///
+/// Contract: P35
+#[test]
+fn a_sweep_looks_at_as_few_among_many_as_among_few() {
+    let few = looked_at(1_000);
+    assert_eq!(few, looked_at(50_000));
+    assert!(few.iter().sum::<usize>() <= 800, "{few:?}");
+    assert!(few.iter().all(|timers| *timers >= 1), "who leaves is looked at");
+}

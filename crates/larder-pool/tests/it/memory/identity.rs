@@ -1,13 +1,13 @@
 //! Ids, names and shapes: whom a pool asks, and when.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use larder_core::limits::KEY_BYTES_MAX;
 use larder_pool::{
-    BatchErrorKind, BuildError, Entity, EntryState, FetchError, InsertError, InsertOptions, Namespace, Pool,
-    Reason, Target, UpdateError,
+    BatchErrorKind, BuildError, Entity, EntryState, FetchError, InsertError, InsertOptions, Namespace,
+    OnConflict, Pool, Reason, Target, UpdateError, Watermarked,
 };
 use larder_testkit::{SimClock, SimRuntime};
 
@@ -39,7 +39,7 @@ impl Entity for Asked {
 /// Each value that is stored is asked once, whatever becomes of it later, and however it came. That it is asked before
 /// any lock is seen where foreign code calls the pool back.
 ///
-/// Contract: P1 (partial: not samples, which ask once more)
+/// Contract: P1
 #[test]
 fn a_value_is_asked_for_its_id_once() {
     let runtime = SimRuntime::new(&SimClock::new());
@@ -83,6 +83,56 @@ fn a_value_is_asked_for_its_id_once() {
     assert_eq!(ASKED.get(), 0);
 }
 
+thread_local! {
+    static RIVALRY: RefCell<Option<Pool<Rivalled>>> = const { RefCell::new(None) };
+}
+
+/// Counts how often it is asked for its id; when it is first compared, another comes in before it.
+struct Rivalled {
+    id: u64,
+    version: u64,
+}
+
+impl Entity for Rivalled {
+    type Id = u64;
+    type Fields = ();
+
+    fn name() -> &'static str {
+        "rivalled"
+    }
+
+    fn id(&self) -> u64 {
+        ASKED.set(ASKED.get() + 1);
+        self.id
+    }
+}
+
+impl Watermarked for Rivalled {
+    type Watermark = u64;
+
+    fn watermark(&self) -> u64 {
+        if let Some(pool) = RIVALRY.take() {
+            pool.insert(Rivalled { id: 1, version: 5 }).unwrap();
+        }
+        self.version
+    }
+}
+
+/// Contract: P1
+#[test]
+fn a_batch_that_is_tried_again_asks_nothing_again() {
+    let builder = Pool::<Rivalled>::builder().on_conflict(OnConflict::keep_newest());
+    let pool = builder.build().unwrap();
+    pool.insert(Rivalled { id: 1, version: 1 }).unwrap();
+    ASKED.set(0);
+    RIVALRY.set(Some(pool.clone()));
+    let newer = Rivalled { id: 1, version: 9 };
+    let stats = pool.insert_many([newer, Rivalled { id: 2, version: 1 }]).unwrap();
+    assert_eq!((stats.inserted, stats.updated, stats.sequence), (1, 1, 3));
+    assert!(RIVALRY.take().is_none(), "another came in between");
+    assert_eq!(ASKED.get(), 3, "the two of the batch, and the other");
+}
+
 /// Never says the same id twice.
 struct Fickle;
 
@@ -101,7 +151,7 @@ impl Entity for Fickle {
     }
 }
 
-/// Contract: P1 (partial: a type that breaks the rule)
+/// Contract: P1
 #[test]
 fn a_type_that_breaks_the_rule_is_kept_under_a_wrong_id_and_harms_nothing() {
     let pool = Pool::<Fickle>::builder().capacity_entries(100).build().unwrap();
@@ -120,6 +170,12 @@ fn a_type_that_breaks_the_rule_is_kept_under_a_wrong_id_and_harms_nothing() {
         Err(UpdateError::IdChanged)
     ));
     pool.insert_many([Fickle, Fickle]).unwrap();
+    let nameless = pool.sample(10);
+    assert_eq!(nameless.len(), 10);
+    assert!(
+        nameless.iter().all(|entry| entry.key.is_none()),
+        "none is where it says"
+    );
     for id in 0..1_000 {
         assert_eq!(pool.contains(&id), pool.remove(&id).is_some());
     }
