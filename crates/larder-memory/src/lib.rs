@@ -12,6 +12,7 @@
 //! nobody under them.
 
 mod budget;
+mod chunks;
 pub mod eviction;
 pub mod flight;
 mod groups;

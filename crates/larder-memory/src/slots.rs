@@ -1,8 +1,8 @@
 //! [`Slots`], a slab: values at places that have a number and are used again, named by [`SlotId`].
 //!
 //! What is always true: an id that was given out names its value until that value is removed; a place that was freed
-//! last is used first; ids are dense, so that what is kept beside a slab can be as short as the slab. A slab grows by a
-//! quarter, so that never more than a fifth of its memory is unused.
+//! last is used first; ids are dense, so that what is kept beside a slab can be as short as the slab. A slab grows chunk
+//! by chunk, and what lies beyond its first chunk never moves.
 //!
 //! What it does not do: it does not tell an id from a later one of the same place. Whoever keeps ids removes them
 //! before, or together with, the value; tables, lists and wheels of a shard do so under its lock.
@@ -11,20 +11,9 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
+use crate::chunks::Chunks;
 use crate::limits::SLOTS_MAX;
 use crate::prefetch::prefetch;
-
-/// The fewest places that a slab grows by.
-const GROWTH_MIN: usize = 8;
-/// It grows by one in so many.
-const GROWTH_PART: usize = 4;
-
-/// Makes room in `places` for one more: by a quarter, where doubling would leave half of it unused.
-fn grow<T>(places: &mut Vec<T>) {
-    if places.len() == places.capacity() {
-        places.reserve_exact((places.len() / GROWTH_PART).max(GROWTH_MIN));
-    }
-}
 
 /// The place of one value in a [`Slots`]. Four bytes, also inside an `Option`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,7 +66,7 @@ impl<T> fmt::Debug for SlotsFull<T> {
 /// # Ok::<(), larder_memory::SlotsFull<&str>>(())
 /// ```
 pub struct Slots<T> {
-    places: Vec<Place<T>>,
+    places: Chunks<Place<T>>,
     /// The place that was freed last; each free place names the one that was freed before it.
     free: Option<SlotId>,
     len: usize,
@@ -93,7 +82,7 @@ impl<T> Slots<T> {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            places: Vec::new(),
+            places: Chunks::new(),
             free: None,
             len: 0,
         }
@@ -117,8 +106,7 @@ impl<T> Slots<T> {
         self.places.len()
     }
 
-    /// Puts `value` into the place that was freed last, or into a new one. O(1) amortised: when there is no free place, the
-    /// slab may grow by a quarter, which moves all values.
+    /// Puts `value` into the place that was freed last, or into a new one. O(1).
     ///
     /// # Errors
     /// [`SlotsFull`] with the value when there are [`SLOTS_MAX`] already.
@@ -138,7 +126,6 @@ impl<T> Slots<T> {
         let Some(id) = SlotId::of_index(places).filter(|_| places < SLOTS_MAX) else {
             return Err(SlotsFull(value));
         };
-        grow(&mut self.places);
         self.places.push(Place::Used(value));
         self.len += 1;
         Ok(id)
@@ -219,7 +206,7 @@ impl<T> Slots<T> {
 
     /// All values, in the order of their places.
     pub fn into_values(self) -> impl Iterator<Item = T> {
-        self.places.into_iter().filter_map(|place| match place {
+        self.places.into_values().filter_map(|place| match place {
             Place::Used(value) => Some(value),
             Place::Free(_) => None,
         })
@@ -231,21 +218,24 @@ impl<T> Slots<T> {
 /// It does not know which ids are in use: a place has its default until it is set, and what was set until it is set
 /// again.
 pub struct Beside<T> {
-    places: Vec<T>,
+    places: Chunks<T>,
 }
+
+const UNSET: &str = "invariant: what is beside a place is set with it";
 
 impl<T: Default> Beside<T> {
     /// Nothing set yet. Allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { places: Vec::new() }
+        Self {
+            places: Chunks::new(),
+        }
     }
 
     /// Sets the value beside `id`, and gives back what was there. O(1) amortised, but for places that are missing up to
     /// there.
     pub fn set(&mut self, id: SlotId, value: T) -> T {
         while self.places.len() <= id.index() {
-            grow(&mut self.places);
             self.places.push(T::default());
         }
         std::mem::replace(&mut self[id], value)
@@ -271,7 +261,7 @@ impl<T> Index<SlotId> for Beside<T> {
 
     #[inline]
     fn index(&self, id: SlotId) -> &T {
-        &self.places[id.index()]
+        self.places.get(id.index()).expect(UNSET)
     }
 }
 
@@ -279,7 +269,7 @@ impl<T> Index<SlotId> for Beside<T> {
 impl<T> IndexMut<SlotId> for Beside<T> {
     #[inline]
     fn index_mut(&mut self, id: SlotId) -> &mut T {
-        &mut self.places[id.index()]
+        self.places.get_mut(id.index()).expect(UNSET)
     }
 }
 

@@ -243,6 +243,11 @@ impl Policy for AdaptiveTinyLfu {
         self.border.arrived(hash, self.len());
         self.turn_hand(entries);
         self.shorten_window(entries);
+        // What the next insert will look at.
+        entries.expect_at(self.hand);
+        if let Some(oldest) = self.window.oldest() {
+            entries.expect(oldest);
+        }
     }
 
     fn overwrite<R: Residents>(&mut self, entries: &mut R, id: SlotId, weight: u64) {

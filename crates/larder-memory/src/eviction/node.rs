@@ -51,6 +51,10 @@ pub trait Residents {
     fn expect(&self, id: SlotId) {
         let _ = id;
     }
+    /// Asks for the memory that says whether there is an entry at place `index`, and of its uses.
+    fn expect_at(&self, index: usize) {
+        let _ = index;
+    }
     /// Asks for the memory of what the entry leads to and is dropped with it.
     fn expect_value(&self, id: SlotId) {
         let _ = id;

@@ -21,111 +21,121 @@ const HALVED: u64 = 0x7777_7777_7777_7777;
 /// Counters for ids, by their hashes.
 #[derive(Debug)]
 pub(super) struct Sketch {
-    /// Blocks of [`BLOCK_WORDS`] words; their number is a power of two.
-    words: Box<[u64]>,
+    /// Their number is a power of two.
+    blocks: Box<[Block]>,
     added: usize,
+}
+
+/// Counters in one line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Block([u64; BLOCK_WORDS]);
+
+/// One counter of a block.
+#[derive(Clone, Copy)]
+struct Place {
+    word: usize,
+    shift: u32,
 }
 
 impl Default for Sketch {
     fn default() -> Self {
         Self {
-            words: vec![0; BLOCK_WORDS].into_boxed_slice(),
+            blocks: Box::new([Block([0; BLOCK_WORDS])]),
             added: 0,
         }
     }
 }
 
 impl Sketch {
+    fn words(&self) -> usize {
+        self.blocks.len() * BLOCK_WORDS
+    }
+
     /// Makes it fit `entries` entries: a word for each. When it doubles, every estimate stays what it was: O(entries) then,
     /// which is O(1) amortised.
+    #[inline]
     pub(super) fn fit(&mut self, entries: usize) {
-        while self.words.len() < entries {
-            let mut doubled = self.words.to_vec();
-            doubled.extend_from_slice(&self.words);
-            self.words = doubled.into_boxed_slice();
+        while self.words() < entries {
+            self.double();
         }
     }
 
+    #[cold]
+    fn double(&mut self) {
+        let mut doubled = Vec::with_capacity(2 * self.blocks.len());
+        doubled.extend_from_slice(&self.blocks);
+        doubled.extend_from_slice(&self.blocks);
+        self.blocks = doubled.into_boxed_slice();
+    }
+
     /// About how often what has this hash was added, at most [`COUNT_MAX`].
+    #[inline]
     pub(super) fn estimate(&self, hash: u64) -> u32 {
-        let places = self.places(hash);
+        let (block, places) = self.find(hash);
+        let block = &self.blocks[block];
         places
             .iter()
-            .map(|place| self.count(*place))
-            .min()
-            .unwrap_or_default()
+            .fold(COUNT_MAX, |least, place| least.min(block.count(*place)))
     }
 
     /// Asks for the line that answers for this hash.
     #[inline]
     pub(super) fn expect(&self, hash: u64) {
-        let [place, ..] = self.places(hash);
-        prefetch(&self.words[place.word]);
+        let (block, _) = self.find(hash);
+        prefetch(&self.blocks[block]);
     }
 
     /// Adds `times` uses of what has this hash.
+    #[inline]
     pub(super) fn add(&mut self, hash: u64, times: u32) {
-        let places = self.places(hash);
-        let least = places
-            .iter()
-            .map(|place| self.count(*place))
-            .min()
-            .unwrap_or_default();
+        let (block, places) = self.find(hash);
+        let block = &mut self.blocks[block];
+        let counts = places.map(|place| block.count(place));
+        let least = counts.iter().fold(COUNT_MAX, |least, count| least.min(*count));
         let wanted = least.saturating_add(times).min(COUNT_MAX);
-        for place in places {
-            self.raise(place, wanted);
+        for (place, count) in places.into_iter().zip(counts) {
+            // The nibble is at most 15 afterwards, so nothing is carried into its neighbour.
+            block.0[place.word] += u64::from(wanted.saturating_sub(count)) << place.shift;
         }
         self.added += usize::try_from(wanted - least).unwrap_or(0);
-        if self.added >= self.words.len().saturating_mul(SAMPLE_FACTOR) {
+        if self.added >= self.words().saturating_mul(SAMPLE_FACTOR) {
             self.halve();
         }
     }
 
     /// O(counters), after as many additions: O(1) amortised.
+    #[cold]
     fn halve(&mut self) {
-        for word in &mut self.words {
+        for word in self.blocks.iter_mut().flat_map(|block| &mut block.0) {
             *word = (*word >> 1) & HALVED;
         }
         self.added /= 2;
     }
 
-    fn count(&self, place: Place) -> u32 {
-        let nibble = (self.words[place.word] >> place.shift) & u64::from(COUNT_MAX);
-        u32::try_from(nibble).unwrap_or(COUNT_MAX)
-    }
-
-    fn raise(&mut self, place: Place, wanted: u32) {
-        let missing = wanted.saturating_sub(self.count(place));
-        // The nibble is at most 15 afterwards, so nothing is carried into its neighbour.
-        self.words[place.word] += u64::from(missing) << place.shift;
-    }
-
-    /// The four counters of an id: the upper half of the hash chooses the block, the lower half one counter in each quarter
-    /// of the block.
-    fn places(&self, hash: u64) -> [Place; 4] {
+    /// The block and the four counters of an id: the upper half of the hash chooses the block, the lower half one counter in
+    /// each quarter of it.
+    #[inline]
+    fn find(&self, hash: u64) -> (usize, [Place; 4]) {
         // Shards take bits of the same hash, so it is mixed again (the finalizer of SplitMix64).
         let mut mixed = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed ^= mixed >> 27;
         let [a, b, c, d, block @ ..] = mixed.to_le_bytes();
-        let blocks = self.words.len() / BLOCK_WORDS;
-        let block = usize::try_from(u32::from_le_bytes(block)).unwrap_or(0) & (blocks - 1);
-        let mut quarter = 0;
-        [a, b, c, d].map(|byte| {
-            let place = Place {
-                word: block * BLOCK_WORDS + quarter * 2 + usize::from(byte >> 7),
-                shift: u32::from(byte & 15) * 4,
-            };
-            quarter += 1;
-            place
-        })
+        let block = usize::try_from(u32::from_le_bytes(block)).unwrap_or(0) & (self.blocks.len() - 1);
+        let place = |quarter: usize, byte: u8| Place {
+            word: quarter * 2 + usize::from(byte >> 7),
+            shift: u32::from(byte & 15) * 4,
+        };
+        (block, [place(0, a), place(1, b), place(2, c), place(3, d)])
     }
 }
 
-/// One counter.
-#[derive(Clone, Copy)]
-struct Place {
-    word: usize,
-    shift: u32,
+impl Block {
+    #[inline]
+    fn count(&self, place: Place) -> u32 {
+        let nibble = (self.0[place.word] >> place.shift) & u64::from(COUNT_MAX);
+        u32::try_from(nibble).unwrap_or(COUNT_MAX)
+    }
 }
 
 #[cfg(test)]
@@ -167,7 +177,7 @@ mod tests {
         let mut sketch = Sketch::default();
         sketch.add(7, 12);
         sketch.fit(10_000);
-        assert_eq!(sketch.words.len(), 16_384, "the next power of two");
+        assert_eq!(sketch.words(), 16_384, "the next power of two");
         assert_eq!(sketch.estimate(7), 12);
         let mut others = Random::seeded(1);
         while sketch.estimate(7) == 12 {

@@ -377,6 +377,13 @@ impl<T: Entity> Residents for Entries<T> {
     }
 
     #[inline]
+    fn expect_at(&self, index: usize) {
+        if let Some(id) = SlotId::of_index(index) {
+            self.hot.expect(id);
+        }
+    }
+
+    #[inline]
     fn expect_value(&self, id: SlotId) {
         prefetch(&**self.value(id));
     }

@@ -133,6 +133,7 @@ impl<'a, T: Entity> Commit<'a, T> {
     fn put(&mut self, arrival: &mut Arrival<T>, rule: &Rule<'_, T>) -> Result<(), Refusal<T>> {
         let index = self.pool.shards.of(arrival.hash);
         let mut shard = self.pool.shards.cell(index).write();
+        shard.evictor.expect_arrival(arrival.hash);
         let prior = self.prior(&shard, arrival);
         self.check(&shard, prior, arrival, rule)?;
         self.bound_charge(arrival);
@@ -176,7 +177,6 @@ impl<'a, T: Entity> Commit<'a, T> {
         arrival: &mut Arrival<T>,
         rule: &Rule<'_, T>,
     ) {
-        shard.evictor.expect_arrival(arrival.hash);
         let wanted = Charge::entry(arrival.charge);
         let credit = prior.map_or(Charge::default(), |prior| Charge::entry(prior.charge));
         let own = prior.map(|prior| Place::new(index, prior.slot));
