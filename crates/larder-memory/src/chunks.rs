@@ -4,6 +4,8 @@
 //! nothing ever moves, and at most one chunk is partly unused. An array in one piece would be copied whole each time
 //! that it grows, into memory that the system has to clear first: half of the cost of filling a pool.
 
+use smallvec::SmallVec;
+
 /// A chunk has two to the power of this many places.
 const CHUNK_BITS: u32 = 9;
 const CHUNK: usize = 1 << CHUNK_BITS;
@@ -14,12 +16,15 @@ const GROWTH_PART: usize = 4;
 
 /// Values by number, from zero on.
 pub(crate) struct Chunks<T> {
-    chunks: Vec<Vec<T>>,
+    /// Few values are in one chunk, and need no memory but its own.
+    chunks: SmallVec<[Vec<T>; 1]>,
 }
 
 impl<T> Chunks<T> {
-    pub(crate) const fn new() -> Self {
-        Self { chunks: Vec::new() }
+    pub(crate) fn new() -> Self {
+        Self {
+            chunks: SmallVec::new(),
+        }
     }
 
     #[inline]

@@ -80,7 +80,7 @@ enum Place<T> {
 impl<T> Slots<T> {
     /// No places yet. Allocates nothing.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             places: Chunks::new(),
             free: None,
@@ -226,7 +226,7 @@ const UNSET: &str = "invariant: what is beside a place is set with it";
 impl<T: Default> Beside<T> {
     /// Nothing set yet. Allocates nothing.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             places: Chunks::new(),
         }

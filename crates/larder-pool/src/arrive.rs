@@ -256,12 +256,12 @@ impl<T: Entity> Shared<T> {
         flight: Pin,
     ) -> Result<Pins, Unfit> {
         let pin = self.extended(flight, targets, as_of)?;
-        let kept = match id.to_key() {
-            Ok(key) if !targets.is_empty() => {
-                pin.without(&[self.entity_target(key), self.namespace_target()])
-            }
-            _ => None,
+        let key = if targets.is_empty() {
+            None
+        } else {
+            id.to_key().ok()
         };
+        let kept = key.and_then(|key| pin.without(&[self.entity_target(key), self.namespace_target()]));
         Ok(Pins {
             started: Some(pin.started()),
             kept,

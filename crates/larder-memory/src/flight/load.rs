@@ -8,6 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use larder_core::sync::{Arc, AtomicBool, Mutex, Ordering, ThreadId, this_thread};
 
+use smallvec::SmallVec;
+
 use super::table::{Flights, Hashed};
 use super::waiter::Landed;
 use crate::slots::{SlotId, Slots};
@@ -20,6 +22,9 @@ pub type LoadFuture<R> = Pin<Box<dyn Future<Output = Vec<R>> + Send>>;
 #[cfg(target_family = "wasm")]
 pub type LoadFuture<R> = Pin<Box<dyn Future<Output = Vec<R>>>>;
 
+/// Most loads are for one key, and wanted by one.
+type Wakers = SmallVec<[Waker; 1]>;
+
 /// What all waiters of a load share.
 pub(super) struct Load<K, C, R> {
     inner: Mutex<Inner<K, C, R>>,
@@ -28,7 +33,7 @@ pub(super) struct Load<K, C, R> {
 
 struct Inner<K, C, R> {
     phase: Phase<R>,
-    keys: Vec<Flown<K, C, R>>,
+    keys: SmallVec<[Flown<K, C, R>; 1]>,
     /// Whom to wake. A waiter that was not polled since the last time has none.
     waiters: Slots<Option<Waker>>,
     /// The future was woken while it was polled: whoever began to wait after that has not been told.
@@ -52,7 +57,7 @@ enum Phase<R> {
 pub(super) struct Flown<K, C, R> {
     key: Hashed<K>,
     /// Judges who may join; set when the load starts.
-    context: Option<Arc<C>>,
+    context: Option<C>,
     result: Option<Arc<R>>,
 }
 
@@ -94,7 +99,7 @@ impl<K, C, R> Load<K, C, R> {
     pub(super) fn new(table: Flights<K, C, R>) -> Arc<Self> {
         let inner = Inner {
             phase: Phase::Preparing,
-            keys: Vec::new(),
+            keys: SmallVec::new(),
             waiters: Slots::new(),
             woken: false,
         };
@@ -119,7 +124,7 @@ impl<K, C, R> Load<K, C, R> {
     pub(super) fn join(&self, index: usize, may_join: impl FnOnce(Option<&C>) -> bool) -> Option<SlotId> {
         let mut inner = self.inner.lock();
         let flown = inner.keys.get(index)?;
-        let is_open = !matches!(inner.phase, Phase::Abandoned) && may_join(flown.context.as_deref());
+        let is_open = !matches!(inner.phase, Phase::Abandoned) && may_join(flown.context.as_ref());
         is_open.then(|| inner.wait())
     }
 
@@ -145,11 +150,15 @@ impl<K, C, R> Load<K, C, R> {
     }
 
     /// `contexts` judge who may join each key from now on, in the order of all keys.
-    pub(super) fn pinned(&self, contexts: Vec<Arc<C>>) {
+    pub(super) fn pinned(&self, contexts: impl IntoIterator<Item = C>) {
+        let mut contexts: SmallVec<[Option<C>; 1]> = contexts.into_iter().map(Some).collect();
         let mut inner = self.inner.lock();
-        for (flown, context) in inner.keys.iter_mut().zip(contexts) {
-            flown.context = Some(context);
+        for (flown, context) in inner.keys.iter_mut().zip(&mut contexts) {
+            std::mem::swap(&mut flown.context, context);
         }
+        drop(inner);
+        // Whatever was there before, without the lock.
+        drop(contexts);
     }
 
     /// Begins.
@@ -271,7 +280,7 @@ where
                 let mut inner = self.inner.lock();
                 inner.phase = Phase::Resting(future);
                 let woken = std::mem::take(&mut inner.woken);
-                let wakers = if woken { inner.take_wakers() } else { Vec::new() };
+                let wakers = if woken { inner.take_wakers() } else { Wakers::new() };
                 drop(inner);
                 wake_all(wakers);
                 return Poll::Pending;
@@ -297,7 +306,7 @@ where
             self.table
                 .panicked(&"the load gave fewer results than it had keys")
         };
-        let wanted: Vec<Arc<R>> = keys
+        let wanted: SmallVec<[Arc<R>; 1]> = keys
             .iter()
             .map(|_| Arc::new(results.next().unwrap_or_else(short)))
             .collect();
@@ -335,7 +344,7 @@ impl<K, C, R> Inner<K, C, R> {
         waiter.expect("invariant: fewer wait for a load than there are places in a slab")
     }
 
-    fn take_wakers(&mut self) -> Vec<Waker> {
+    fn take_wakers(&mut self) -> Wakers {
         self.waiters
             .iter_mut()
             .filter_map(|(_, waker)| waker.take())
@@ -343,7 +352,7 @@ impl<K, C, R> Inner<K, C, R> {
     }
 
     /// The keys without a result.
-    fn open_keys(&self) -> Vec<Hashed<K>> {
+    fn open_keys(&self) -> SmallVec<[Hashed<K>; 1]> {
         let open = self.keys.iter().filter(|flown| flown.result.is_none());
         open.map(|flown| flown.key.clone()).collect()
     }
@@ -375,7 +384,7 @@ where
 }
 
 /// Wakes all of them, without a lock. A panic in one goes on to the caller after the others are woken.
-fn wake_all(wakers: Vec<Waker>) {
+fn wake_all(wakers: Wakers) {
     let mut first = None;
     for waker in wakers {
         let woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));

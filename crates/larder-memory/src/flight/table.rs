@@ -197,7 +197,11 @@ impl<K: Eq, C, R> Flights<K, C, R> {
             may_join,
         )? {
             Ok((place, index)) => Ok(Claim::Joined(Waiter::of(place, index))),
-            Err(overtaken) => Ok(Claim::Won(Turn::new(load, vec![(0, key, overtaken)]))),
+            Err(overtaken) => {
+                let mut turn = Turn::new(load);
+                turn.add(0, key, overtaken);
+                Ok(Claim::Won(turn))
+            }
         }
     }
 
@@ -214,7 +218,7 @@ impl<K: Eq, C, R> Flights<K, C, R> {
         let load = Load::new(self.clone());
         let mut joined = Joined::default();
         // Taken at once, so that it is let go if the table turns out to be full.
-        let mut turn = Turn::new(Arc::clone(&load), Vec::new());
+        let mut turn = Turn::new(Arc::clone(&load));
         for (place, (hash, key)) in keys.into_iter().enumerate() {
             let hashed = Hashed {
                 hash,

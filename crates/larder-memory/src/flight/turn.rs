@@ -3,6 +3,7 @@
 use std::fmt;
 
 use larder_core::sync::Arc;
+use smallvec::SmallVec;
 
 use super::load::{Load, LoadFuture, Overtaken};
 use super::waiter::{Waiter, Waiters};
@@ -13,25 +14,35 @@ use super::waiter::{Waiter, Waiters};
 /// the load. Dropped before, those who wait ask again, and one of them gets the turn.
 pub struct Turn<K, C, R> {
     load: Arc<Load<K, C, R>>,
-    keys: Vec<(usize, Arc<K>, Overtaken)>,
-    given: Vec<bool>,
+    keys: SmallVec<[Mine<K>; 1]>,
     started: bool,
 }
 
+/// A key that is the caller's to load.
+struct Mine<K> {
+    /// In the call that claimed it.
+    place: usize,
+    key: Arc<K>,
+    overtaken: Overtaken,
+    is_given: bool,
+}
+
 impl<K, C, R> Turn<K, C, R> {
-    pub(super) fn new(load: Arc<Load<K, C, R>>, keys: Vec<(usize, Arc<K>, Overtaken)>) -> Self {
-        let given = vec![false; keys.len()];
+    pub(super) fn new(load: Arc<Load<K, C, R>>) -> Self {
         Turn {
             load,
-            keys,
-            given,
+            keys: SmallVec::new(),
             started: false,
         }
     }
 
     pub(super) fn add(&mut self, place: usize, key: Arc<K>, overtaken: Overtaken) {
-        self.keys.push((place, key, overtaken));
-        self.given.push(false);
+        self.keys.push(Mine {
+            place,
+            key,
+            overtaken,
+            is_given: false,
+        });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -40,19 +51,21 @@ impl<K, C, R> Turn<K, C, R> {
 
     /// The keys, each with its place in the call that claimed it.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = (usize, &Arc<K>)> {
-        self.keys.iter().map(|(place, key, _)| (*place, key))
+        self.keys.iter().map(|mine| (mine.place, &mine.key))
     }
 
     /// For the store step of the load: whether the key at `index` (of [`Turn::keys`]) was written since.
     pub fn overtaken(&self, index: usize) -> Option<Overtaken> {
-        self.keys.get(index).map(|(_, _, overtaken)| overtaken.clone())
+        self.keys.get(index).map(|mine| mine.overtaken.clone())
     }
 
     /// The key at `index` (of [`Turn::keys`]) need not be loaded: this is its result. Out of range, or a second
     /// time, it does nothing.
     pub fn give(&mut self, index: usize, result: R) {
-        if let Some(given @ false) = self.given.get_mut(index) {
-            *given = true;
+        if let Some(mine) = self.keys.get_mut(index)
+            && !mine.is_given
+        {
+            mine.is_given = true;
             self.load.give(index, result);
         }
     }
@@ -69,7 +82,7 @@ impl<K, C, R> Turn<K, C, R> {
 
     /// From now on whoever wants to join is judged by these, one for each key of [`Turn::keys`]: called as soon as the
     /// load has pinned what it depends on, before anything foreign runs for it.
-    pub fn pinned(&self, contexts: Vec<Arc<C>>) {
+    pub fn pinned(&self, contexts: impl IntoIterator<Item = C>) {
         self.load.pinned(contexts);
     }
 

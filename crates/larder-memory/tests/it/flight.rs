@@ -115,7 +115,7 @@ fn a_load_that_nobody_wants_is_dropped_and_the_next_caller_begins_anew() {
     );
     // Started without anybody who waits: dropped at once.
     let turn = won(&table, 2);
-    turn.pinned(vec![Arc::new(0)]);
+    turn.pinned([0]);
     turn.start(Box::pin(async { vec![Ok(1)] }));
     assert!(table.is_empty(), "a load that nobody waits for is kept");
 }
@@ -138,7 +138,7 @@ fn a_panic_reaches_everyone_and_the_next_call_is_fresh() {
     for (text, load) in loads {
         let turn = won(&table, 1);
         let mut leader = turn.waiter(0);
-        turn.pinned(vec![Arc::new(0)]);
+        turn.pinned([0]);
         turn.start(load);
         let mut other = joined(&table, 1);
         assert_eq!(finish(&mut leader), Landed::Value(Err(text.to_owned())));
@@ -160,7 +160,7 @@ fn a_load_that_breaks_its_word_says_so() {
     let table = table();
     let turn = won(&table, 1);
     let mut waiter = turn.waiter(0);
-    turn.pinned(vec![Arc::new(0)]);
+    turn.pinned([0]);
     turn.start(Box::pin(async { Vec::new() }));
     let Landed::Value(Err(text)) = finish(&mut waiter) else {
         panic!("a result from nowhere")
@@ -209,7 +209,7 @@ fn a_flight_that_may_not_be_joined_lands_for_those_who_did() {
         "writers will tell the newer flight alone, so the older one must not store"
     );
     let mut second = turn.waiter(0);
-    turn.pinned(vec![Arc::new(9)]);
+    turn.pinned([9]);
     turn.start(Box::pin(async { vec![Ok(2)] }));
     let Claim::Joined(mut third) = claim_at(&table, 1, 9) else {
         panic!("the newer flight is not found")
@@ -369,7 +369,7 @@ fn batches_and_single_loads_share_one_table() {
     drop(again.turn);
     // Found on the second look: the load brings the other two.
     turn.give(1, Ok(30));
-    turn.pinned((0..3).map(|_| Arc::new(0)).collect());
+    turn.pinned([0; 3]);
     turn.start(Box::pin(async { vec![Ok(10), Ok(40)] }));
     assert_eq!(finish(&mut joiner), Landed::Value(Ok(30)));
     let landed = finish(&mut waiters);

@@ -50,7 +50,7 @@ async fn fetch(
             Claim::Joined(waiter) => waiter,
             Claim::Won(turn) => {
                 let (waiter, loads) = (turn.waiter(0), Arc::clone(loads));
-                turn.pinned(vec![Arc::new(context)]);
+                turn.pinned([context]);
                 turn.start(Box::pin(async move {
                     loads.fetch_add(1, Ordering::SeqCst);
                     step().await;
@@ -163,7 +163,7 @@ async fn fetch_many(table: &Table, keys: [u32; 2]) {
     if let Some(turn) = claimed.turn {
         let mine: Vec<u32> = turn.keys().map(|(_, key)| **key).collect();
         waits.push((mine.clone(), turn.waiters()));
-        turn.pinned(mine.iter().map(|_| Arc::new(0)).collect());
+        turn.pinned(mine.iter().map(|_| 0));
         turn.start(Box::pin(async move {
             step().await;
             mine.into_iter().map(|key| Ok(u64::from(key))).collect()
@@ -208,7 +208,7 @@ fn a_load_that_was_overtaken_stores_nothing() {
                 }
                 vec![Ok(value)]
             });
-            turn.pinned(vec![Arc::new(0)]);
+            turn.pinned([0]);
             turn.start(load);
             drop(block_on(waiter));
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use larder_core::limits::KEY_BYTES_MAX;
 use larder_core::{Key, Pin, Stamp, ToKey, Token};
 use larder_memory::flight::Claim;
+use smallvec::smallvec;
 
 use super::error::FetchError;
 use super::fetched::{Outcome, Reach};
@@ -118,7 +119,7 @@ impl<T: Entity> Shared<T> {
             return Ok(given(turn, outcome));
         }
         let leg = self.leg(*hash, id, key, aim, &turn);
-        turn.pinned(vec![Arc::new(leg.pin.clone())]);
+        turn.pinned([leg.pin.clone()]);
         let context = LoadContext {
             id: T::Id::clone(id),
             previous: leg.previous.as_ref().map(|previous| Arc::clone(&previous.value)),
@@ -136,7 +137,7 @@ impl<T: Entity> Shared<T> {
         let run = Run {
             pool: Arc::downgrade(self),
             name: self.name.clone(),
-            legs: vec![leg],
+            legs: smallvec![leg],
             terms: aim.terms(plan),
             watch,
         };

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use larder_core::{EntityName, Moment, Pin, TaskFuture, Token};
 use larder_memory::flight::{self, Overtaken};
+use smallvec::SmallVec;
 
 use super::error::FetchError;
 use super::fetched::Outcome;
@@ -87,7 +88,7 @@ pub(super) async fn contained<F: Future>(
 pub(super) struct Run<T: Entity> {
     pub(super) pool: Weak<Shared<T>>,
     pub(super) name: EntityName,
-    pub(super) legs: Vec<Leg<T>>,
+    pub(super) legs: SmallVec<[Leg<T>; 1]>,
     pub(super) terms: Terms,
     pub(super) watch: LoadWatch<T>,
 }

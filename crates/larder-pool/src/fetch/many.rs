@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use larder_core::{Key, Pin, Stamp};
 use larder_memory::flight::{Claimed, FlightsFull};
+use smallvec::SmallVec;
 
 use super::begin::{Aim, Share, key_of};
 use super::error::{FetchError, LoaderError};
@@ -306,8 +307,8 @@ impl<T: Entity> Shared<T> {
         let mut turn = turn;
         let ids: Vec<Arc<T::Id>> = turn.keys().map(|(_, id)| Arc::clone(id)).collect();
         let pins: Vec<Pin> = keys.into_iter().map(|key| self.flight_pin(key)).collect();
-        turn.pinned(pins.iter().map(|pin| Arc::new(pin.clone())).collect());
-        let mut legs = Vec::with_capacity(ids.len());
+        turn.pinned(pins.iter().cloned());
+        let mut legs: SmallVec<[Leg<T>; 1]> = SmallVec::with_capacity(ids.len());
         for (index, (id, pin)) in ids.iter().zip(pins).enumerate() {
             let hash = self.hash(&**id);
             if let Some(outcome) = self.look_again(hash, id, &Aim::Missing) {

@@ -47,7 +47,7 @@ pub(super) fn joined(table: &Table, key: u32) -> Wait {
 /// Starts a load of one key and gives the starter's own waiter.
 pub(super) fn start(turn: Right, load: impl Future<Output = Outcome> + Send + 'static) -> Wait {
     let waiter = turn.waiter(0);
-    turn.pinned(vec![Arc::new(0)]);
+    turn.pinned([0]);
     turn.start(Box::pin(async move { vec![load.await] }));
     waiter
 }
