@@ -1,8 +1,9 @@
 //! [`Slots`], a slab: values at places that have a number and are used again, named by [`SlotId`].
 //!
 //! What is always true: an id that was given out names its value until that value is removed; a place that was freed
-//! last is used first; ids are dense, so that what is kept beside a slab can be as short as the slab. A slab grows chunk
-//! by chunk, and what lies beyond its first chunk never moves.
+//! last is used first; ids are dense, so that what is kept beside a slab can be as short as the slab. A slab grows by a
+//! quarter, so that never more than a fifth of its memory is unused, and lies in one piece, since readers look into it. What
+//! lies beside it, for writers, grows chunk by chunk and does not move.
 //!
 //! What it does not do: it does not tell an id from a later one of the same place. Whoever keeps ids removes them
 //! before, or together with, the value; tables, lists and wheels of a shard do so under its lock.
@@ -14,6 +15,18 @@ use std::ops::{Index, IndexMut};
 use crate::chunks::Chunks;
 use crate::limits::SLOTS_MAX;
 use crate::prefetch::prefetch;
+
+/// The fewest places that a slab grows by.
+const GROWTH_MIN: usize = 8;
+/// It grows by one in so many.
+const GROWTH_PART: usize = 4;
+
+/// Makes room in `places` for one more: by a quarter, where doubling would leave half of it unused.
+fn grow<T>(places: &mut Vec<T>) {
+    if places.len() == places.capacity() {
+        places.reserve_exact((places.len() / GROWTH_PART).max(GROWTH_MIN));
+    }
+}
 
 /// The place of one value in a [`Slots`]. Four bytes, also inside an `Option`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,7 +79,7 @@ impl<T> fmt::Debug for SlotsFull<T> {
 /// # Ok::<(), larder_memory::SlotsFull<&str>>(())
 /// ```
 pub struct Slots<T> {
-    places: Chunks<Place<T>>,
+    places: Vec<Place<T>>,
     /// The place that was freed last; each free place names the one that was freed before it.
     free: Option<SlotId>,
     len: usize,
@@ -80,9 +93,9 @@ enum Place<T> {
 impl<T> Slots<T> {
     /// No places yet. Allocates nothing.
     #[must_use]
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self {
-            places: Chunks::new(),
+            places: Vec::new(),
             free: None,
             len: 0,
         }
@@ -106,7 +119,8 @@ impl<T> Slots<T> {
         self.places.len()
     }
 
-    /// Puts `value` into the place that was freed last, or into a new one. O(1).
+    /// Puts `value` into the place that was freed last, or into a new one. O(1) amortised: when there is no free place, the
+    /// slab may grow by a quarter, which moves all values.
     ///
     /// # Errors
     /// [`SlotsFull`] with the value when there are [`SLOTS_MAX`] already.
@@ -126,6 +140,7 @@ impl<T> Slots<T> {
         let Some(id) = SlotId::of_index(places).filter(|_| places < SLOTS_MAX) else {
             return Err(SlotsFull(value));
         };
+        grow(&mut self.places);
         self.places.push(Place::Used(value));
         self.len += 1;
         Ok(id)
@@ -206,7 +221,7 @@ impl<T> Slots<T> {
 
     /// All values, in the order of their places.
     pub fn into_values(self) -> impl Iterator<Item = T> {
-        self.places.into_values().filter_map(|place| match place {
+        self.places.into_iter().filter_map(|place| match place {
             Place::Used(value) => Some(value),
             Place::Free(_) => None,
         })
