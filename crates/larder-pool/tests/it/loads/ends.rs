@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_pool::{FetchError, FetchOptions, LoadContext, LoadOutcome, Loaded, Pool, Reason};
+use larder_pool::{FetchError, FetchOptions, LoadContext, LoadOutcome, Loaded, Pool, Reason, TokioRuntime};
 use larder_testkit::{SimClock, poll_once};
 
 use super::hand::{Call, Oops, Row, World, begun, by_hand, ended, never, row, waits};
@@ -200,6 +200,30 @@ fn a_loader_that_takes_too_long_is_dropped() {
     assert!(hand.is_dropped());
     assert_eq!(world.pool.stats().loads.of(LoadOutcome::TimedOut), 1);
     assert_eq!(world.fetch(7, row(7, 1)), Some(1));
+}
+
+/// A limit is over when the runtime that measures it has ended: nobody would end it otherwise.
+///
+/// Contract: P57 (partial: `timeout`)
+#[test]
+fn a_limit_ends_with_its_runtime() {
+    let tokio = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let runtime = Arc::new(TokioRuntime::new(tokio.handle().clone()));
+    let pool = Pool::<Row>::builder().runtime(runtime).build().unwrap();
+    let options = FetchOptions::new().timeout(Duration::from_secs(3_600));
+    let (before, load) = by_hand();
+    let call = begun(pool.get_or_fetch_with(&7, options.clone(), load));
+    drop(tokio);
+    assert!(matches!(ended(call), Err(FetchError::Timeout { .. })));
+    assert!(before.is_dropped());
+    let (after, load) = by_hand();
+    let late = pool.get_or_fetch_with(&8, options, load);
+    assert!(matches!(ended(Box::pin(late)), Err(FetchError::Timeout { .. })));
+    assert!(after.is_dropped());
 }
 
 /// Contract: P57 (partial: who joins with a limit of its own)
