@@ -66,6 +66,15 @@ pub(crate) fn check(
             mutation.path
         ));
     }
+    let patch = tree.text(&mutation.path).unwrap_or_default();
+    for (file, before) in hunks(patch) {
+        if tree.text(file).is_some_and(|text| !text.contains(&before)) {
+            faults.push(format!(
+                "{}: it does not apply: what it changes in `{file}` is not there any more",
+                mutation.path
+            ));
+        }
+    }
     for clause in mutation.clauses.iter().filter(|clause| !known(**clause)) {
         faults.push(format!(
             "{}: it names {clause}, which is no clause",
@@ -85,6 +94,31 @@ pub(crate) fn check(
             mutation.path
         ));
     }
+}
+
+/// What each hunk of a patch finds in which file.
+fn hunks(patch: &str) -> Vec<(&str, String)> {
+    let mut hunks: Vec<(&str, String)> = Vec::new();
+    let (mut file, mut is_hunk) = ("", false);
+    for line in patch.lines() {
+        if let Some(path) = line.strip_prefix("--- a/") {
+            file = path.split('\t').next().unwrap_or_default();
+            is_hunk = false;
+        } else if line.starts_with("@@ ") {
+            hunks.push((file, String::new()));
+            is_hunk = true;
+        } else if line.starts_with("diff ") {
+            is_hunk = false;
+        } else if let (true, Some((_, before))) = (is_hunk, hunks.last_mut()) {
+            // An editor may have cut the blank that stands before an empty line.
+            let kept = line.strip_prefix(' ').or(line.strip_prefix('-'));
+            if let Some(kept) = kept.or(line.is_empty().then_some(line)) {
+                before.push_str(kept);
+                before.push('\n');
+            }
+        }
+    }
+    hunks
 }
 
 impl Mutation {
@@ -196,7 +230,19 @@ mod tests {
         assert_eq!(mutation.test_filter(), Some("m1_reads"));
         assert_eq!(mutation.cfg, Some("larder_shuttle"));
         assert_eq!(mutation.files, ["crates/core/src/fence.rs"]);
-        assert_eq!(faults_of(GOOD, "fn m1_reads() {}"), Vec::<String>::new());
+        assert_eq!(faults_of(GOOD, "a\nfn m1_reads() {}"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_patch_must_apply() {
+        let moved = "mutations/late.patch: it does not apply: what it changes in `crates/core/src/fence.rs` is not there any more";
+        assert_eq!(faults_of(GOOD, "c\nfn m1_reads() {}"), [moved]);
+        let longer = GOOD.replace("-a\n", " // before\n-a\n\n");
+        assert_eq!(
+            faults_of(&longer, "// before\na\n\nfn m1_reads() {}"),
+            Vec::<String>::new()
+        );
+        assert_eq!(faults_of(&longer, "a\n\nfn m1_reads() {}"), [moved]);
     }
 
     #[test]
@@ -242,7 +288,7 @@ mod tests {
         ];
         for (patch, expected) in cases {
             assert_eq!(
-                faults_of(&patch, "fn m1_reads() {}"),
+                faults_of(&patch, "a\nfn m1_reads() {}"),
                 [format!("mutations/late.patch: {expected}")]
             );
         }
