@@ -139,6 +139,17 @@ pub mod pool {
     };
 }
 
+#[cfg(feature = "sqlite")]
+pub mod outbox {
+    //! Invalidations in one's own SQL transactions: everything of the crate `larder-outbox`, as that has it at its root.
+    //! Feature `sqlite`.
+
+    pub use larder_outbox::{
+        CommitError, ConfigError, ConfigFault, Database, Error, Outbox, OutboxBuilder, OutboxTx, Recorded,
+        TransactionError, limits,
+    };
+}
+
 /// The code of the README and of the guide, compiled and run with the documentation.
 #[cfg(doctest)]
 mod pages {
@@ -165,4 +176,8 @@ mod pages {
     #[cfg(feature = "pool")]
     #[doc = include_str!("../../../docs/guide/expiry.md")]
     struct ExpiryPage;
+
+    #[cfg(feature = "sqlite")]
+    #[doc = include_str!("../../../docs/guide/recording.md")]
+    struct RecordingPage;
 }

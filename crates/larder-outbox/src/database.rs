@@ -1,0 +1,61 @@
+//! [`Database`]: the databases in which an outbox can lie.
+
+use larder_core::{BoxFuture, Entropy, Source};
+use sqlx::{Pool, Transaction};
+use std::sync::Arc;
+
+use crate::Error;
+use crate::hints::Hints;
+use crate::names::Names;
+use crate::outbox::Identity;
+use crate::record::{Writing, Written};
+
+/// A database in which an outbox can lie: `sqlx::Sqlite`. Only Larder implements it.
+pub trait Database: Backend {}
+
+/// What an outbox needs of its database.
+pub trait Backend: sqlx::Database {
+    #[doc(hidden)]
+    fn migration(names: &Names) -> Vec<String>;
+    #[doc(hidden)]
+    fn migrate<'a>(
+        pool: &'a Pool<Self>,
+        names: &'a Names,
+        entropy: &'a dyn Entropy,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+    #[doc(hidden)]
+    fn open<'a>(pool: &'a Pool<Self>, names: &'a Names) -> BoxFuture<'a, Result<Identity, Error>>;
+    #[doc(hidden)]
+    fn register<'a>(
+        pool: &'a Pool<Self>,
+        names: &'a Names,
+        node: &'a str,
+        run: u64,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+    #[doc(hidden)]
+    fn begin(pool: &Pool<Self>) -> BoxFuture<'_, Result<Transaction<'static, Self>, sqlx::Error>>;
+    #[doc(hidden)]
+    fn record<'a>(
+        connection: &'a mut Self::Connection,
+        writing: Writing<'a>,
+    ) -> BoxFuture<'a, Result<Written, Error>>;
+    #[doc(hidden)]
+    fn failed(error: sqlx::Error) -> Error;
+    #[doc(hidden)]
+    fn is_certainly_rolled_back(error: &sqlx::Error) -> bool;
+    #[doc(hidden)]
+    fn renew<'a>(
+        pool: &'a Pool<Self>,
+        names: &'a Names,
+        identity: Identity,
+        entropy: &'a dyn Entropy,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+    #[doc(hidden)]
+    fn source(
+        pool: Pool<Self>,
+        names: Names,
+        identity: Identity,
+        hints: Arc<Hints>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Arc<dyn Source>;
+}

@@ -1,0 +1,158 @@
+//! Why an outbox refuses, and what that means for the caller's transaction.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// A call to an outbox failed. What the caller's own transaction becomes is the caller's to decide: both its rows and what
+/// was recorded are committed, or neither is.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Options are out of their ranges; all of them are named.
+    #[error("{0}")]
+    Config(ConfigError),
+    /// The tables of the outbox are not there: `migrate` makes them.
+    #[error("the tables of the outbox are not there; `migrate` makes them")]
+    SchemaMissing,
+    /// The tables are older than this version can write to: `migrate` brings them up.
+    #[error(
+        "the tables of the outbox are of version {found}, version {needed} is needed; `migrate` brings them up"
+    )]
+    SchemaTooOld {
+        /// The version of the tables.
+        found: u32,
+        /// The least that is needed.
+        needed: u32,
+    },
+    /// The tables were made by a later version of Larder.
+    #[error("the tables of the outbox are of version {found}, known is {known}")]
+    SchemaTooNew {
+        /// The version of the tables.
+        found: u32,
+        /// The latest that is known.
+        known: u32,
+    },
+    /// The transaction is one of another database than the outbox was opened in.
+    #[error("the transaction is of another database than the outbox")]
+    WrongDatabase,
+    /// Another connection is writing, and did not end in time.
+    #[error("the database is busy")]
+    Busy(#[source] sqlx::Error),
+    /// The transaction, or the database, allows no writing.
+    #[error("the database can only be read")]
+    ReadOnly(#[source] sqlx::Error),
+    /// The database said something else.
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+}
+
+impl Error {
+    /// Whether the same call may succeed later, without anybody having changed anything.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Busy(_) => true,
+            Self::Database(error) => matches!(
+                error,
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// Options that were refused, each with what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    faults: Vec<ConfigFault>,
+}
+
+/// One option that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{option} is {given}, allowed is {allowed}")]
+#[non_exhaustive]
+pub struct ConfigFault {
+    /// The option's name, as in the builder.
+    pub option: &'static str,
+    /// What was given.
+    pub given: String,
+    /// What is allowed.
+    pub allowed: String,
+}
+
+impl ConfigError {
+    pub(crate) fn of(faults: Vec<ConfigFault>) -> Error {
+        Error::Config(Self { faults })
+    }
+
+    /// All of them, in the order of the options.
+    #[must_use]
+    pub fn faults(&self) -> &[ConfigFault] {
+        &self.faults
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, fault) in self.faults.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// How a commit failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Nothing was committed, for certain.
+    #[error("the transaction was rolled back")]
+    NotCommitted(#[source] sqlx::Error),
+    /// The database did not say whether it has committed.
+    #[error("it is not known whether the transaction was committed")]
+    Unknown {
+        /// What the commit would be, if it is one.
+        token: larder_core::Token,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+/// How [`Outbox::transaction`](crate::Outbox::transaction) failed. Nothing was committed, but for `Unknown`.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TransactionError<E> {
+    /// The transaction could not begin.
+    #[error("begin a transaction")]
+    Begin(#[source] Error),
+    /// What the body gave.
+    #[error("{0}")]
+    Body(E),
+    /// A batch could not be recorded, and the body went on without it.
+    #[error("a batch was not recorded, so nothing was committed")]
+    Record,
+    /// Nothing was committed, for certain.
+    #[error("the transaction was rolled back")]
+    NotCommitted(#[source] sqlx::Error),
+    /// The database did not say whether it has committed.
+    #[error("it is not known whether the transaction was committed")]
+    Unknown {
+        /// What the commit would be, if it is one.
+        token: larder_core::Token,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+impl<E> From<CommitError> for TransactionError<E> {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::NotCommitted(source) => Self::NotCommitted(source),
+            CommitError::Unknown { token, source } => Self::Unknown { token, source },
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Invalidations committed with the rows that they speak of, and read by every node in the order of commits.
+//!
+//! An [`Outbox`] records a batch of invalidations in the caller's own sqlx transaction: both are committed, or neither is. The
+//! commit gives a [`Token`](larder_core::Token), by which a later read can ask not to be older. [`Outbox::source`] is the log as a
+//! [`Source`](larder_core::Source): every row of every commit, from any cursor on.
+//!
+//! Nothing else is on the way of a commit: no second connection, no message, no wait for a reader. Nothing here runs by itself.
+//!
+//! Rows may also be written in SQL, by triggers or in other languages, through the view `larder_record`:
+//! `INSERT INTO larder_record (kind, name, id, reason) VALUES ('entity', 'user', '42', 'renamed')`.
+#![cfg_attr(not(test), warn(missing_docs))]
+
+mod outbox;
+mod transaction;
+
+mod database;
+mod error;
+mod hints;
+pub mod limits;
+mod names;
+mod record;
+mod recorded;
+mod row;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+pub use database::Database;
+pub use error::{CommitError, ConfigError, ConfigFault, Error, TransactionError};
+pub use outbox::{Outbox, OutboxBuilder};
+pub use recorded::Recorded;
+pub use transaction::OutboxTx;

@@ -1,0 +1,365 @@
+//! [`Outbox`]: invalidations in the caller's own transactions.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use larder_core::limits::NODE_BYTES_MAX;
+use larder_core::{
+    BoxFuture, Entropy, Epoch, Head, Invalidations, Origin, Source, SourceError, SourceId, SystemEntropy,
+    Token,
+};
+use sqlx::Pool;
+
+use crate::database::Database;
+use crate::error::{ConfigError, ConfigFault};
+use crate::hints::Hints;
+use crate::names::Names;
+use crate::record::Writing;
+use crate::{Error, OutboxTx, Recorded, TransactionError};
+
+/// Records invalidations where the rows are that they speak of, in the same transaction: both are committed, or neither.
+///
+/// A handle: clones are the same outbox. Dropped, it leaves nothing behind.
+///
+/// ```
+/// use larder_core::Invalidations;
+/// use larder_outbox::Outbox;
+/// use sqlx::sqlite::SqlitePoolOptions;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None)
+/// #     .connect("sqlite::memory:").await?;
+/// # sqlx::query("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)").execute(&pool).await?;
+/// let builder = Outbox::builder(pool.clone());
+/// builder.migrate().await?;
+/// let outbox = builder.open().await?;
+///
+/// let mut transaction = pool.begin().await?;
+/// sqlx::query("INSERT INTO users VALUES (42, 'Ada')").execute(&mut *transaction).await?;
+/// let batch = Invalidations::default().entity_and_lists("user", 42)?;
+/// let recorded = outbox.record(&mut transaction, &batch).await?;
+/// transaction.commit().await?;
+/// let token = outbox.committed([recorded]);
+/// assert_eq!(token.requirements().len(), 1, "a read may ask not to be older than this");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Outbox<D: Database> {
+    shared: Arc<Shared<D>>,
+}
+
+/// What all clones of an outbox are.
+pub(crate) struct Shared<D: Database> {
+    pub(crate) pool: Pool<D>,
+    pub(crate) names: Names,
+    pub(crate) source: SourceId,
+    /// That of the last record; a later one may have begun since.
+    epoch: AtomicU64,
+    /// What the rows of this process carry.
+    origin: Origin,
+    entropy: Arc<dyn Entropy>,
+    hints: Arc<Hints>,
+    reader: Arc<dyn Source>,
+}
+
+/// Which log an outbox was opened in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub(crate) source: SourceId,
+    pub(crate) epoch: Epoch,
+}
+
+/// Says what an outbox is to be.
+#[must_use = "a builder does nothing until it migrates or opens"]
+pub struct OutboxBuilder<D: Database> {
+    pool: Pool<D>,
+    prefix: Option<String>,
+    node: Option<String>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl<D: Database> OutboxBuilder<D> {
+    /// What the names of all tables begin with. Default: `larder_`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into());
+        self
+    }
+
+    /// The name of this node, 1 to 128 bytes without control characters: rows say which node has recorded them. Default: a
+    /// random one.
+    pub fn node(mut self, name: impl Into<String>) -> Self {
+        self.node = Some(name.into());
+        self
+    }
+
+    /// Where ids are drawn from. Default: the operating system.
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// The statements of [`OutboxBuilder::migrate`], for tools that run them themselves. Run them in one transaction; the
+    /// numbers of a new log are then still missing, which `migrate` adds.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn migration(&self) -> Result<Vec<String>, Error> {
+        let (names, _) = self.check()?;
+        Ok(D::migration(&names))
+    }
+
+    /// Makes the tables, or brings them up; does nothing if they are as they should be. Several nodes may do it at once.
+    ///
+    /// # Errors
+    /// [`Error::Config`], [`Error::SchemaTooNew`], [`Error::Busy`], [`Error::ReadOnly`], [`Error::Database`]; then the tables are
+    /// as they were.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        let (names, _) = self.check()?;
+        D::migrate(&self.pool, &names, &*self.entropy).await
+    }
+
+    /// Opens the outbox. Makes no tables.
+    ///
+    /// # Errors
+    /// [`Error::Config`], with all faults; [`Error::SchemaMissing`], [`Error::SchemaTooOld`], [`Error::SchemaTooNew`],
+    /// [`Error::Database`].
+    pub async fn open(&self) -> Result<Outbox<D>, Error> {
+        let (names, origin) = self.check()?;
+        let identity = D::open(&self.pool, &names).await?;
+        let hints = Arc::new(Hints::default());
+        let reader = D::source(
+            self.pool.clone(),
+            names.clone(),
+            identity,
+            Arc::clone(&hints),
+            Arc::clone(&self.entropy),
+        );
+        let shared = Shared {
+            pool: self.pool.clone(),
+            names,
+            source: identity.source,
+            epoch: AtomicU64::new(identity.epoch.get()),
+            origin,
+            entropy: Arc::clone(&self.entropy),
+            hints,
+            reader,
+        };
+        Ok(Outbox {
+            shared: Arc::new(shared),
+        })
+    }
+
+    fn check(&self) -> Result<(Names, Origin), Error> {
+        let names = self
+            .prefix
+            .as_deref()
+            .map_or_else(|| Ok(Names::default()), Names::new);
+        let random = || format!("{:016x}", self.entropy.next_u64());
+        let node = self.node.clone().unwrap_or_else(random);
+        let origin = Origin::new(&node, self.entropy.next_u64()).map_err(|_| ConfigFault {
+            option: "node",
+            given: format!("{node:?}"),
+            allowed: format!("1 to {NODE_BYTES_MAX} bytes without control characters"),
+        });
+        match (names, origin) {
+            (Ok(names), Ok(origin)) => Ok((names, origin)),
+            (names, origin) => {
+                let faults = names.err().into_iter().chain(origin.err());
+                Err(ConfigError::of(faults.collect()))
+            }
+        }
+    }
+}
+
+impl<D: Database> Outbox<D> {
+    /// An outbox in the database of `pool`.
+    pub fn builder(pool: Pool<D>) -> OutboxBuilder<D> {
+        OutboxBuilder {
+            pool,
+            prefix: None,
+            node: None,
+            entropy: Arc::new(SystemEntropy::default()),
+        }
+    }
+
+    /// Which source this log is.
+    #[must_use]
+    pub fn source_id(&self) -> SourceId {
+        self.shared.source
+    }
+
+    /// Records a batch in an open transaction, before or after the caller's own statements: it is committed with them, or not
+    /// at all. Two statements, and one more for each 2,000 targets; an empty batch sends none. Each call in a plain
+    /// transaction has a position of its own: [`Outbox::begin`] gives a transaction one for all.
+    ///
+    /// # Errors
+    /// [`Error`]. The transaction is as usable as the database leaves it, and the caller's to end.
+    pub async fn record(
+        &self,
+        transaction: &mut sqlx::Transaction<'_, D>,
+        batch: &Invalidations,
+    ) -> Result<Recorded, Error> {
+        self.shared.record(transaction, batch, None).await
+    }
+
+    /// What a read must not be older than, to see what was recorded in a plain transaction that has been committed. Wakes who
+    /// waits for rows in this process. Not called, nothing is lost but that.
+    #[must_use]
+    pub fn committed(&self, recorded: impl IntoIterator<Item = Recorded>) -> Token {
+        let tokens = recorded.into_iter().map(|recorded| recorded.token());
+        let token = tokens.fold(Token::default(), |all, one| all.merge(&one));
+        self.shared.hints.give();
+        token
+    }
+
+    /// Begins a transaction that has one position for all that it records. On SQLite it is immediate: it waits here, and not
+    /// later, for whoever else writes.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::ReadOnly`], [`Error::SchemaMissing`], [`Error::Database`].
+    pub async fn begin(&self) -> Result<OutboxTx<'static, D>, Error> {
+        self.shared.register().await?;
+        let transaction = D::begin(&self.shared.pool).await.map_err(D::failed)?;
+        Ok(OutboxTx::new(Arc::clone(&self.shared), transaction))
+    }
+
+    /// Runs `body` in a transaction: commits if it gives `Ok`, and rolls back if it gives an error or panics. The body is a
+    /// closure that gives a boxed future: `|transaction| Box::pin(async move { … })`.
+    ///
+    /// # Errors
+    /// [`TransactionError`].
+    pub async fn transaction<R, E>(
+        &self,
+        body: impl for<'t> FnOnce(&'t mut OutboxTx<'static, D>) -> BoxFuture<'t, Result<R, E>>,
+    ) -> Result<(R, Token), TransactionError<E>> {
+        let mut transaction = self.begin().await.map_err(TransactionError::Begin)?;
+        match body(&mut transaction).await {
+            Ok(_) if transaction.lacks_a_batch() => {
+                transaction.give_up().await;
+                Err(TransactionError::Record)
+            }
+            Ok(result) => Ok((result, transaction.commit().await?)),
+            Err(error) => {
+                transaction.give_up().await;
+                Err(TransactionError::Body(error))
+            }
+        }
+    }
+
+    /// Records a batch in a transaction of its own: for operators, for tests, and for stores without a shared transaction.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing was recorded, but that after [`Error::Database`] the commit may have happened.
+    pub async fn record_alone(&self, batch: &Invalidations) -> Result<Token, Error> {
+        if batch.is_empty() {
+            return Ok(Token::default());
+        }
+        let mut transaction = self.begin().await?;
+        let _ = transaction.record(batch).await?;
+        transaction.commit().await.map_err(|error| match error {
+            crate::CommitError::NotCommitted(source) | crate::CommitError::Unknown { source, .. } => {
+                D::failed(source)
+            }
+        })
+    }
+
+    /// Where the log stands now.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub async fn head(&self) -> Result<Head, SourceError> {
+        self.shared.reader.head().await
+    }
+
+    /// The log as a source, for followers.
+    #[must_use]
+    pub fn source(&self) -> Arc<dyn Source> {
+        Arc::clone(&self.shared.reader)
+    }
+
+    /// Begins a new epoch, after the file was restored from a copy: the log is emptied, and whoever follows it flushes. A copy that
+    /// is older than what was read before is noticed by itself.
+    ///
+    /// # Errors
+    /// [`Error`]; then the epoch is the one that it was.
+    pub async fn new_epoch(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        let identity = D::open(&shared.pool, &shared.names).await?;
+        D::renew(&shared.pool, &shared.names, identity, &*shared.entropy).await?;
+        shared.hints.give();
+        Ok(())
+    }
+}
+
+impl<D: Database> Shared<D> {
+    pub(crate) async fn record(
+        &self,
+        connection: &mut D::Connection,
+        batch: &Invalidations,
+        at: Option<larder_core::Position>,
+    ) -> Result<Recorded, Error> {
+        let mut recorded = Recorded {
+            namespace: batch.namespace().clone(),
+            source: self.source,
+            epoch: Epoch::new(self.epoch.load(Ordering::Relaxed)),
+            position: None,
+            inserted: 0,
+            collapsed: batch.collapsed(),
+            recorded_at: larder_core::Timestamp::UNIX_EPOCH,
+        };
+        if batch.is_empty() {
+            return Ok(recorded);
+        }
+        let writing = Writing {
+            names: &self.names,
+            source: self.source,
+            origin: Some(&self.origin),
+            batch,
+            at,
+        };
+        let written = D::record(connection, writing).await?;
+        self.epoch.store(written.epoch.get(), Ordering::Relaxed);
+        recorded.epoch = written.epoch;
+        recorded.position = Some(written.position);
+        recorded.inserted = written.inserted;
+        recorded.recorded_at = written.recorded_at;
+        Ok(recorded)
+    }
+
+    /// Makes this process known, once.
+    async fn register(&self) -> Result<(), Error> {
+        D::register(&self.pool, &self.names, self.origin.node(), self.origin.run()).await
+    }
+
+    pub(crate) fn hint(&self) {
+        self.hints.give();
+    }
+}
+
+impl<D: Database> Clone for Outbox<D> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<D: Database> fmt::Debug for Outbox<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("source", &self.shared.source)
+            .field("origin", &self.shared.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<D: Database> fmt::Debug for OutboxBuilder<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboxBuilder")
+            .field("prefix", &self.prefix)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,200 @@
+//! The outbox in a SQLite file.
+//!
+//! What is always true: there is one writer at a time, so the order of positions is the order of commits; a position
+//! is given out inside the writing transaction, and comes back with it if it is rolled back.
+
+mod epoch;
+mod record;
+mod schema;
+mod source;
+
+use std::sync::Arc;
+
+use larder_core::{BoxFuture, Entropy, Source, SourceError, SourceId};
+use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
+
+use self::source::SqliteSource;
+use crate::Error;
+use crate::database::{Backend, Database};
+use crate::error::{ConfigError, ConfigFault};
+use crate::hints::Hints;
+use crate::names::Names;
+use crate::outbox::Identity;
+use crate::record::{Writing, Written};
+
+impl Database for Sqlite {}
+
+impl Backend for Sqlite {
+    fn migration(names: &Names) -> Vec<String> {
+        schema::statements(names)
+    }
+
+    fn migrate<'a>(
+        pool: &'a SqlitePool,
+        names: &'a Names,
+        entropy: &'a dyn Entropy,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            check_memory(pool).await?;
+            schema::migrate(pool, names, entropy.next_u64(), entropy.next_u64()).await
+        })
+    }
+
+    fn open<'a>(pool: &'a SqlitePool, names: &'a Names) -> BoxFuture<'a, Result<Identity, Error>> {
+        Box::pin(open(pool, names))
+    }
+
+    fn register<'a>(
+        pool: &'a SqlitePool,
+        names: &'a Names,
+        node: &'a str,
+        run: u64,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let mut connection = pool.acquire().await.map_err(failed)?;
+            register(&mut connection, names, node, run).await
+        })
+    }
+
+    fn begin(pool: &SqlitePool) -> BoxFuture<'_, Result<Transaction<'static, Sqlite>, sqlx::Error>> {
+        Box::pin(pool.begin_with("BEGIN IMMEDIATE"))
+    }
+
+    fn record<'a>(
+        connection: &'a mut SqliteConnection,
+        writing: Writing<'a>,
+    ) -> BoxFuture<'a, Result<Written, Error>> {
+        Box::pin(async move { record::record(connection, &writing).await })
+    }
+
+    fn failed(error: sqlx::Error) -> Error {
+        failed(error)
+    }
+
+    fn is_certainly_rolled_back(error: &sqlx::Error) -> bool {
+        is_certainly_rolled_back(error)
+    }
+
+    fn renew<'a>(
+        pool: &'a SqlitePool,
+        names: &'a Names,
+        identity: Identity,
+        entropy: &'a dyn Entropy,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(epoch::renew(pool, names, identity.epoch, entropy))
+    }
+
+    fn source(
+        pool: SqlitePool,
+        names: Names,
+        identity: Identity,
+        hints: Arc<Hints>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Arc<dyn Source> {
+        Arc::new(SqliteSource {
+            pool,
+            names,
+            id: identity.source,
+            hints,
+            entropy,
+        })
+    }
+}
+
+/// Which log this is.
+async fn open(pool: &SqlitePool, names: &Names) -> Result<Identity, Error> {
+    check_memory(pool).await?;
+    let mut connection = pool.acquire().await.map_err(failed)?;
+    let meta = schema::meta(&mut connection, names).await?;
+    schema::check_version(meta.version)?;
+    Ok(Identity {
+        source: SourceId::new(meta.source),
+        epoch: larder_core::Epoch::new(meta.epoch),
+    })
+}
+
+/// Every connection to a private database in memory has a database of its own, so there must be only one.
+async fn check_memory(pool: &SqlitePool) -> Result<(), Error> {
+    let connections = pool.options().get_max_connections();
+    let lifetime = pool
+        .options()
+        .get_max_lifetime()
+        .or(pool.options().get_idle_timeout());
+    if connections == 1 && lifetime.is_none() {
+        return Ok(());
+    }
+    let mut connection = pool.acquire().await.map_err(failed)?;
+    let file: Option<String> = sqlx::query("SELECT file FROM pragma_database_list WHERE name = 'main'")
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed)?;
+    if file.is_some_and(|file| !file.is_empty()) {
+        return Ok(());
+    }
+    Err(ConfigError::of(vec![ConfigFault {
+        option: "pool",
+        given: format!("a database in memory on {connections} connections"),
+        allowed: "one connection without `max_lifetime` and `idle_timeout`, or a file".to_owned(),
+    }]))
+}
+
+/// Makes this process known, so that its rows can carry it.
+async fn register(
+    connection: &mut SqliteConnection,
+    names: &Names,
+    node: &str,
+    run: u64,
+) -> Result<(), Error> {
+    let sql = format!(
+        "INSERT OR IGNORE INTO {}node (node, run) VALUES (?1, ?2)",
+        names.prefix()
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(node)
+        .bind(signed(run))
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed)
+}
+
+/// Whether a failed commit has certainly changed nothing: somebody else was in the way, a constraint was broken, or the disk
+/// was full before anything was written that counts.
+fn is_certainly_rolled_back(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(5 | 6 | 8 | 13 | 19))
+}
+
+/// What the database said, in the outbox's words.
+fn failed(error: sqlx::Error) -> Error {
+    match primary_code(&error) {
+        Some(5 | 6) => Error::Busy(error),
+        Some(8) => Error::ReadOnly(error),
+        Some(1) if is_missing_table(&error) => Error::SchemaMissing,
+        _ => Error::Database(error),
+    }
+}
+
+fn source_failed(source: SourceId, error: Error) -> SourceError {
+    SourceError::new(source, error)
+}
+
+/// SQLite's result code, without what extends it.
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xFF)
+}
+
+fn is_missing_table(error: &sqlx::Error) -> bool {
+    let message = error.as_database_error().map(|error| error.message());
+    message.is_some_and(|message| message.starts_with("no such table"))
+}
+
+/// SQLite's integers are signed: the same 64 bits.
+fn signed(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+fn unsigned(number: i64) -> u64 {
+    number.cast_unsigned()
+}

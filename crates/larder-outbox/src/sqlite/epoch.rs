@@ -1,0 +1,45 @@
+//! A new epoch: the file was restored or replaced, or an operator says so.
+
+use larder_core::{Entropy, Epoch};
+use sqlx::{AssertSqlSafe, SqlitePool};
+
+use super::{failed, signed};
+use crate::Error;
+use crate::names::Names;
+
+/// Begins a new epoch in place of `old`, in one transaction: the old one is listed as former, and the log is emptied.
+/// Whoever comes second changes nothing.
+pub(crate) async fn renew(
+    pool: &SqlitePool,
+    names: &Names,
+    old: Epoch,
+    entropy: &dyn Entropy,
+) -> Result<(), Error> {
+    let p = names.prefix();
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    let exchanged = sqlx::query(AssertSqlSafe(format!(
+        "UPDATE {p}meta SET value = ?1 WHERE key = 'epoch' AND value = ?2"
+    )))
+    .bind(signed(entropy.next_u64()))
+    .bind(signed(old.get()))
+    .execute(&mut *transaction)
+    .await
+    .map_err(failed)?;
+    if exchanged.rows_affected() == 0 {
+        return Ok(());
+    }
+    let former = format!("INSERT OR IGNORE INTO {p}meta (key, value) VALUES ('former/{old}', 1)");
+    let emptied = format!("DELETE FROM {p}log");
+    let floor = format!(
+        "UPDATE {p}meta SET value = (SELECT value + 1 FROM {p}meta WHERE key = 'position') WHERE key = 'floor'"
+    );
+    for statement in [former, emptied, floor] {
+        sqlx::query(AssertSqlSafe(statement))
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+    }
+    transaction.commit().await.map_err(failed)?;
+    tracing::warn!(former = %old, "the log has begun a new epoch");
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Writing a batch: one statement for the position, and one more for each 2,000 targets.
+
+use larder_core::{Epoch, Origin, Position, SourceId, Timestamp};
+use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
+
+use super::schema::NOW_MICROS;
+use super::{failed, signed, unsigned};
+use crate::Error;
+use crate::limits::TARGETS_A_STATEMENT;
+use crate::record::{Writing, Written};
+use crate::row::Written as Parts;
+
+/// Statements for up to so many targets are prepared once and kept.
+const KEPT_TARGETS: usize = 8;
+/// Values that all rows of a statement share, before their own.
+const SHARED_VALUES: usize = 5;
+
+/// Writes a batch that is not empty.
+pub(crate) async fn record(
+    connection: &mut SqliteConnection,
+    writing: &Writing<'_>,
+) -> Result<Written, Error> {
+    let mut written = position(connection, writing).await?;
+    let namespace = writing.batch.namespace();
+    let targets = writing.batch.targets().iter();
+    let rows: Vec<Parts<'_>> = targets
+        .filter_map(|target| Parts::of(target, namespace))
+        .collect();
+    for chunk in rows.chunks(TARGETS_A_STATEMENT) {
+        written.inserted += insert(connection, writing, &written, chunk).await?;
+    }
+    Ok(written)
+}
+
+/// Raises the counter, and asks in the same statement whose it is. Within one transaction the position stays what it was,
+/// and the counter is never below it: a savepoint that was rolled back has taken it back too.
+async fn position(connection: &mut SqliteConnection, writing: &Writing<'_>) -> Result<Written, Error> {
+    let p = writing.names.prefix();
+    let raise = format!(
+        "UPDATE {p}meta SET value = CASE WHEN ?1 = 0 THEN value + 1 ELSE max(value, ?1) END WHERE key = 'position' \
+         RETURNING value, (SELECT value FROM {p}meta WHERE key = 'source'), \
+         (SELECT value FROM {p}meta WHERE key = 'epoch'), {NOW_MICROS}"
+    );
+    let row = sqlx::query(AssertSqlSafe(raise))
+        .bind(signed(writing.at.map_or(0, Position::get)))
+        .fetch_optional(connection)
+        .await
+        .map_err(failed)?
+        .ok_or(Error::SchemaMissing)?;
+    let number = |at: usize| row.try_get::<i64, _>(at).map(unsigned).map_err(failed);
+    if SourceId::new(number(1)?) != writing.source {
+        return Err(Error::WrongDatabase);
+    }
+    Ok(Written {
+        position: writing.at.unwrap_or(Position::new(number(0)?)),
+        epoch: Epoch::new(number(2)?),
+        inserted: 0,
+        recorded_at: Timestamp::from_micros(row.try_get(3).map_err(failed)?),
+    })
+}
+
+/// One statement: rows that are there already at this position are left as they are.
+async fn insert(
+    connection: &mut SqliteConnection,
+    writing: &Writing<'_>,
+    written: &Written,
+    rows: &[Parts<'_>],
+) -> Result<usize, Error> {
+    let p = writing.names.prefix();
+    let value = |row: usize| {
+        let first = SHARED_VALUES + 6 * row;
+        let numbers: Vec<String> = (1..=6).map(|at| format!("?{}", first + at)).collect();
+        format!("({})", numbers.join(", "))
+    };
+    let values: Vec<String> = (0..rows.len()).map(value).collect();
+    let values = values.join(", ");
+    let sql = format!(
+        "INSERT OR IGNORE INTO {p}log (position, kind, namespace, name, id, ordinal, reason, origin, recorded_at, long_id) \
+         SELECT ?1, column1, column2, column3, column4, \
+         column5 + (SELECT coalesce(max(ordinal) + 1, 0) FROM {p}log WHERE position = ?1), \
+         ?2, (SELECT id FROM {p}node WHERE node = ?3 AND run = ?4), ?5, column6 FROM (VALUES {values})"
+    );
+    let reason = Some(writing.batch.reason().as_str()).filter(|reason| !reason.is_empty());
+    let mut query = sqlx::query(AssertSqlSafe(sql))
+        .persistent(rows.len() <= KEPT_TARGETS)
+        .bind(signed(written.position.get()))
+        .bind(reason)
+        .bind(writing.origin.map(Origin::node))
+        .bind(writing.origin.map(|origin| signed(origin.run())))
+        .bind(written.recorded_at.as_micros());
+    for (ordinal, row) in (0_i64..).zip(rows) {
+        let (id, rest) = row.id_and_rest();
+        query = query
+            .bind(i64::from(row.kind))
+            .bind(row.namespace)
+            .bind(row.name)
+            .bind(id)
+            .bind(ordinal)
+            .bind(rest);
+    }
+    let done = query.execute(connection).await.map_err(failed)?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+}

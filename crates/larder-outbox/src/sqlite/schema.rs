@@ -1,0 +1,172 @@
+//! The tables in SQLite, and how they come into being.
+//!
+//! What is always true: the log is appended to and purged, never updated. `larder_meta` has the numbers of this log:
+//! which source it is, its epoch, the last position given out, below which position rows may be gone, and the version
+//! of the tables; `former/<epoch>` for each epoch before.
+
+use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
+
+use super::{failed, signed, unsigned};
+use crate::Error;
+use crate::names::Names;
+
+/// The version of the tables that this version of Larder makes and knows.
+pub(super) const VERSION: u32 = 1;
+
+/// Kinds in words, as in the text of a target.
+const KINDS: [(u8, &str); 7] = [
+    (1, "key"),
+    (2, "tag"),
+    (3, "dependency"),
+    (4, "entity"),
+    (5, "collection"),
+    (6, "namespace"),
+    (7, "everything"),
+];
+
+/// Now by the database's clock, in microseconds since the Unix epoch. SQLite tells milliseconds, the same all through a
+/// statement.
+pub(super) const NOW_MICROS: &str =
+    "(strftime('%s', 'now') * 1000000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000)";
+
+/// What the numbers of a log say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Meta {
+    pub(super) source: u64,
+    pub(super) epoch: u64,
+    pub(super) version: u32,
+    /// The last position given out.
+    pub(super) position: u64,
+    /// Rows below it may have been purged.
+    pub(super) floor: u64,
+    pub(super) former: Vec<u64>,
+}
+
+/// The statements that make the tables, in order. Running them again changes nothing.
+pub(super) fn statements(names: &Names) -> Vec<String> {
+    let p = names.prefix();
+    let when = |kinds: &mut dyn Iterator<Item = String>| kinds.collect::<Vec<_>>().join(" ");
+    let words = when(
+        &mut KINDS
+            .iter()
+            .map(|(code, word)| format!("WHEN {code} THEN '{word}'")),
+    );
+    let codes = when(
+        &mut KINDS
+            .iter()
+            .map(|(code, word)| format!("WHEN '{word}' THEN {code}")),
+    );
+    vec![
+        format!(
+            "CREATE TABLE IF NOT EXISTS {p}meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {p}node (id INTEGER PRIMARY KEY, node TEXT NOT NULL, run INTEGER NOT NULL, UNIQUE (node, run))"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {p}log (\
+             position INTEGER NOT NULL CHECK (typeof(position) = 'integer' AND position > 0), \
+             kind INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, id BLOB NOT NULL, \
+             ordinal INTEGER NOT NULL CHECK (typeof(ordinal) = 'integer'), reason TEXT, origin INTEGER, \
+             recorded_at INTEGER NOT NULL, long_id BLOB, \
+             PRIMARY KEY (position, kind, namespace, name, id)) WITHOUT ROWID"
+        ),
+        format!(
+            "CREATE VIEW IF NOT EXISTS {p}record AS SELECT position, ordinal, namespace, \
+             CASE kind {words} ELSE 'unknown' END AS kind, name, coalesce(long_id, id) AS id, reason, \
+             (SELECT node FROM {p}node WHERE {p}node.id = origin) AS node, recorded_at FROM {p}log"
+        ),
+        // An id that is too long for the key has no digest in SQL, so it becomes its collection and the lists of that.
+        format!(
+            "CREATE TRIGGER IF NOT EXISTS {p}record_insert INSTEAD OF INSERT ON {p}record BEGIN \
+             UPDATE {p}meta SET value = value + 1 WHERE key = 'position'; \
+             INSERT OR IGNORE INTO {p}log (position, kind, namespace, name, id, ordinal, reason, recorded_at) \
+             SELECT (SELECT value FROM {p}meta WHERE key = 'position'), wide.kind, \
+             coalesce(NEW.namespace, 'default'), coalesce(wide.name, ''), wide.id, wide.ordinal, NEW.reason, {NOW_MICROS} \
+             FROM (SELECT CASE NEW.kind {codes} ELSE 0 END AS kind, NEW.name AS name, \
+             CAST(coalesce(NEW.id, '') AS BLOB) AS id, 0 AS ordinal \
+             WHERE length(CAST(coalesce(NEW.id, '') AS BLOB)) <= {limit} \
+             UNION ALL SELECT 5, NEW.name, x'', 0 WHERE NEW.kind = 'entity' AND length(CAST(NEW.id AS BLOB)) > {limit} \
+             UNION ALL SELECT 5, NEW.name || '.lists', x'', 1 WHERE NEW.kind = 'entity' AND length(CAST(NEW.id AS BLOB)) > {limit} \
+             UNION ALL SELECT 6, '', x'', 0 WHERE NEW.kind <> 'entity' AND length(CAST(NEW.id AS BLOB)) > {limit}) AS wide; \
+             END",
+            limit = crate::limits::ID_INLINE_BYTES_MAX
+        ),
+    ]
+}
+
+/// Makes the tables, or finds them made: in one transaction, so two nodes may do it at once. A new log is the source `source`
+/// in the epoch `epoch`.
+pub(super) async fn migrate(pool: &SqlitePool, names: &Names, source: u64, epoch: u64) -> Result<(), Error> {
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    // Newer tables are left as they are.
+    match meta(&mut transaction, names).await {
+        Ok(found) => check_version(found.version)?,
+        Err(Error::SchemaMissing) => {}
+        Err(error) => return Err(error),
+    }
+    for statement in statements(names) {
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+    }
+    let p = names.prefix();
+    let numbers = format!(
+        "INSERT OR IGNORE INTO {p}meta (key, value) VALUES ('source', ?1), ('epoch', ?2), ('version', ?3), ('position', 0), ('floor', 1)"
+    );
+    sqlx::query(AssertSqlSafe(numbers))
+        .bind(signed(source))
+        .bind(signed(epoch))
+        .bind(i64::from(VERSION))
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    transaction.commit().await.map_err(failed)
+}
+
+/// Whether this version of Larder can work with such tables.
+pub(super) fn check_version(found: u32) -> Result<(), Error> {
+    match found {
+        VERSION => Ok(()),
+        _ if found < VERSION => Err(Error::SchemaTooOld {
+            found,
+            needed: VERSION,
+        }),
+        _ => Err(Error::SchemaTooNew {
+            found,
+            known: VERSION,
+        }),
+    }
+}
+
+/// The numbers of the log.
+pub(super) async fn meta(connection: &mut SqliteConnection, names: &Names) -> Result<Meta, Error> {
+    let query = format!("SELECT key, value FROM {}meta", names.prefix());
+    let rows = sqlx::query(AssertSqlSafe(query))
+        .fetch_all(connection)
+        .await
+        .map_err(failed)?;
+    let mut meta = Meta::default();
+    for row in &rows {
+        let key: String = row.try_get(0).map_err(failed)?;
+        let value: i64 = row.try_get(1).map_err(failed)?;
+        match key.as_str() {
+            "source" => meta.source = unsigned(value),
+            "epoch" => meta.epoch = unsigned(value),
+            "version" => meta.version = u32::try_from(value).unwrap_or(u32::MAX),
+            "position" => meta.position = unsigned(value),
+            "floor" => meta.floor = unsigned(value),
+            other => {
+                let epoch = other
+                    .strip_prefix("former/")
+                    .map(|hex| u64::from_str_radix(hex, 16));
+                meta.former.extend(epoch.and_then(Result::ok));
+            }
+        }
+    }
+    if rows.is_empty() {
+        return Err(Error::SchemaMissing);
+    }
+    Ok(meta)
+}

@@ -1,0 +1,273 @@
+//! Reading the log: in the order of positions, which is that of commits.
+//!
+//! What is always true: the numbers of the log and its rows come from one snapshot; a row that cannot be read is delivered
+//! wider; nothing is skipped.
+//!
+//! The check value of a cursor is that of the last row delivered, and, in its upper half, how many rows of the commit at its
+//! horizon have been delivered: a commit that is larger than a read comes in parts, and the cursor includes it only after
+//! the last.
+
+use std::fmt;
+use std::sync::Arc;
+
+use larder_core::{
+    AsOf, Batch, BoxFuture, Cursor, Delivered, Epoch, Head, Invalidation, Position, Source, SourceError,
+    SourceId,
+};
+use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
+
+use super::schema::{Meta, meta};
+use super::{epoch, failed, signed, source_failed, unsigned};
+use crate::Error;
+use crate::hints::Hints;
+use crate::limits::ROWS_A_READ_MAX;
+use crate::names::Names;
+use crate::row::Read;
+
+const PART_BITS: u32 = 32;
+
+/// The log of a SQLite file as a source.
+pub(crate) struct SqliteSource {
+    pub(crate) pool: SqlitePool,
+    pub(crate) names: Names,
+    pub(crate) id: SourceId,
+    pub(crate) hints: Arc<Hints>,
+    pub(crate) entropy: Arc<dyn larder_core::Entropy>,
+}
+
+/// Rows that a read has found.
+struct Found {
+    rows: Vec<Read>,
+    /// There was one more.
+    more: bool,
+}
+
+impl SqliteSource {
+    async fn head_now(&self) -> Result<Head, Error> {
+        let mut snapshot = self.pool.begin().await.map_err(failed)?;
+        let meta = meta(&mut snapshot, &self.names).await?;
+        let last = self
+            .last_below(&mut snapshot, meta.position.saturating_add(1))
+            .await?;
+        let cursor = self.cursor(&meta, meta.position.saturating_add(1), last.as_ref(), 0);
+        let former = meta.former.iter().copied().map(Epoch::new).collect();
+        Ok(Head::new(cursor, former, self.as_of(&meta, meta.position)))
+    }
+
+    async fn read_after(&self, cursor: &Cursor, limit: usize) -> Result<Delivered, Error> {
+        let mut snapshot = self.pool.begin().await.map_err(failed)?;
+        let meta = meta(&mut snapshot, &self.names).await?;
+        if cursor.source() != self.id || cursor.epoch().get() != meta.epoch {
+            return Ok(Delivered::OtherEpoch);
+        }
+        let next = cursor.horizon().get();
+        if !self.is_where_it_was(&mut snapshot, cursor, &meta).await? {
+            drop(snapshot);
+            epoch::renew(&self.pool, &self.names, Epoch::new(meta.epoch), &*self.entropy).await?;
+            return Ok(Delivered::OtherEpoch);
+        }
+        if next < meta.floor {
+            return Ok(Delivered::Purged);
+        }
+        let delivered = delivered_of_horizon(cursor);
+        let found = self
+            .rows(&mut snapshot, next, delivered, limit.clamp(1, ROWS_A_READ_MAX))
+            .await?;
+        Ok(Delivered::Rows(self.batch(cursor, &meta, found)))
+    }
+
+    /// Whether the log is still the one in which the cursor was taken: it reaches as far, and the row that was delivered
+    /// last, if it is still there, is the same.
+    async fn is_where_it_was(
+        &self,
+        snapshot: &mut SqliteConnection,
+        cursor: &Cursor,
+        meta: &Meta,
+    ) -> Result<bool, Error> {
+        let next = cursor.horizon().get();
+        let delivered = delivered_of_horizon(cursor);
+        if meta.position.saturating_add(1) < next || (delivered > 0 && meta.position < next) {
+            return Ok(false);
+        }
+        let last = if delivered == 0 {
+            self.last_below(snapshot, next).await?
+        } else {
+            let found = self.rows(snapshot, next, delivered - 1, 1).await?;
+            found.rows.into_iter().find(|row| row.position == next)
+        };
+        Ok(match last {
+            None => true,
+            Some(last) => u64::from(last.check()) == cursor.check() & u64::from(u32::MAX),
+        })
+    }
+
+    /// The last row below a position.
+    async fn last_below(
+        &self,
+        snapshot: &mut SqliteConnection,
+        position: u64,
+    ) -> Result<Option<Read>, Error> {
+        let query = format!(
+            "{} WHERE position < ?1 ORDER BY position DESC, ordinal DESC LIMIT 1",
+            self.select()
+        );
+        let row = sqlx::query(AssertSqlSafe(query))
+            .bind(signed(position))
+            .fetch_optional(snapshot)
+            .await
+            .map_err(failed)?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Up to `limit` rows from a position on, without the first `skipped`.
+    async fn rows(
+        &self,
+        snapshot: &mut SqliteConnection,
+        position: u64,
+        skipped: u64,
+        limit: usize,
+    ) -> Result<Found, Error> {
+        let query = format!(
+            "{} WHERE position >= ?1 ORDER BY position, ordinal LIMIT ?2 OFFSET ?3",
+            self.select()
+        );
+        let rows = sqlx::query(AssertSqlSafe(query))
+            .bind(signed(position))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
+            .bind(signed(skipped))
+            .fetch_all(snapshot)
+            .await
+            .map_err(failed)?;
+        let more = rows.len() > limit;
+        let rows = rows.iter().take(limit).map(read).collect::<Result<_, _>>()?;
+        Ok(Found { rows, more })
+    }
+
+    fn select(&self) -> String {
+        let p = self.names.prefix();
+        format!(
+            "SELECT position, ordinal, CAST(kind AS INTEGER), CAST(namespace AS BLOB), CAST(name AS BLOB), \
+             CAST(coalesce(long_id, log.id) AS BLOB), CAST(coalesce(reason, '') AS BLOB), CAST(node AS BLOB), \
+             coalesce(run, 0), CAST(recorded_at AS INTEGER) FROM {p}log AS log LEFT JOIN {p}node AS node ON node.id = origin"
+        )
+    }
+
+    fn batch(&self, cursor: &Cursor, meta: &Meta, found: Found) -> Batch {
+        let Found { rows, more } = found;
+        let mut delivered = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (targets, is_wider) = row.targets();
+            if is_wider {
+                tracing::warn!(
+                    position = row.position,
+                    ordinal = row.ordinal,
+                    "a row was widened"
+                );
+            }
+            delivered.extend(targets.into_iter().map(|target| {
+                let invalidation = Invalidation::new(target, row.position(), row.recorded_at());
+                let invalidation = invalidation.with_reason(row.reason());
+                match row.origin() {
+                    Some(origin) => invalidation.with_origin(origin),
+                    None => invalidation,
+                }
+            }));
+        }
+        let cursor = if more {
+            self.cursor_after_part(cursor, meta, &rows)
+        } else {
+            let next = meta.position.saturating_add(1).max(cursor.horizon().get());
+            match rows.last() {
+                None if delivered_of_horizon(cursor) == 0 => {
+                    Cursor::ordered(self.id, cursor.epoch(), Position::new(next), cursor.check())
+                }
+                None => Cursor::ordered(
+                    self.id,
+                    cursor.epoch(),
+                    Position::new(next),
+                    cursor.check() & u64::from(u32::MAX),
+                ),
+                last => self.cursor(meta, next, last, 0),
+            }
+        };
+        let as_of = self.as_of(meta, meta.position);
+        Batch::new(delivered, cursor, as_of, !more)
+    }
+
+    /// The cursor after rows of which the last may not be the last of its commit: it includes all commits before that one.
+    fn cursor_after_part(&self, cursor: &Cursor, meta: &Meta, rows: &[Read]) -> Cursor {
+        let Some(last) = rows.last() else {
+            return cursor.clone();
+        };
+        let of_last = rows.iter().filter(|row| row.position == last.position).count();
+        let mut part = u64::try_from(of_last).unwrap_or(u64::MAX);
+        if last.position == cursor.horizon().get() {
+            part = part.saturating_add(delivered_of_horizon(cursor));
+        }
+        self.cursor(meta, last.position, Some(last), part)
+    }
+
+    fn cursor(&self, meta: &Meta, next: u64, last: Option<&Read>, part: u64) -> Cursor {
+        let check = last.map_or(0, |last| u64::from(last.check()));
+        let epoch = Epoch::new(meta.epoch);
+        Cursor::ordered(self.id, epoch, Position::new(next), check | (part << PART_BITS))
+    }
+
+    fn as_of(&self, meta: &Meta, position: u64) -> AsOf {
+        AsOf::new(self.id, Epoch::new(meta.epoch), position)
+    }
+}
+
+/// How many rows of the commit at its horizon a cursor has behind it.
+fn delivered_of_horizon(cursor: &Cursor) -> u64 {
+    cursor.check() >> PART_BITS
+}
+
+/// A row, whatever its columns hold.
+fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Read, Error> {
+    Ok(Read {
+        position: unsigned(row.try_get(0).map_err(failed)?),
+        ordinal: row.try_get(1).map_err(failed)?,
+        kind: row.try_get(2).map_err(failed)?,
+        namespace: row.try_get(3).map_err(failed)?,
+        name: row.try_get(4).map_err(failed)?,
+        id: row.try_get(5).map_err(failed)?,
+        reason: row.try_get(6).map_err(failed)?,
+        node: row.try_get(7).map_err(failed)?,
+        run: row.try_get(8).map_err(failed)?,
+        recorded_at: row.try_get(9).map_err(failed)?,
+    })
+}
+
+impl Source for SqliteSource {
+    fn id(&self) -> SourceId {
+        self.id
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Head, SourceError>> {
+        Box::pin(async {
+            self.head_now()
+                .await
+                .map_err(|error| source_failed(self.id, error))
+        })
+    }
+
+    fn read<'a>(&'a self, cursor: &'a Cursor, limit: usize) -> BoxFuture<'a, Result<Delivered, SourceError>> {
+        Box::pin(async move {
+            let delivered = self.read_after(cursor, limit).await;
+            delivered.map_err(|error| source_failed(self.id, error))
+        })
+    }
+
+    fn hinted(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.hints.next())
+    }
+}
+
+impl fmt::Debug for SqliteSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteSource")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,101 @@
+//! [`OutboxTx`]: a transaction with one position.
+
+use std::fmt;
+use std::sync::Arc;
+
+use larder_core::{Invalidations, Token};
+
+use crate::database::Database;
+use crate::outbox::Shared;
+use crate::{CommitError, Error, Recorded};
+
+/// A transaction of [`Outbox::begin`](crate::Outbox::begin). Dropped, it is rolled back.
+#[must_use = "it is rolled back when it is dropped"]
+pub struct OutboxTx<'c, D: Database> {
+    outbox: Arc<Shared<D>>,
+    transaction: sqlx::Transaction<'c, D>,
+    /// The receipt for the first batch that was not empty: the others have the same position.
+    recorded: Option<Recorded>,
+    /// A batch was refused by the database.
+    lacks_a_batch: bool,
+}
+
+impl<'c, D: Database> OutboxTx<'c, D> {
+    pub(crate) fn new(outbox: Arc<Shared<D>>, transaction: sqlx::Transaction<'c, D>) -> Self {
+        OutboxTx {
+            outbox,
+            transaction,
+            recorded: None,
+            lacks_a_batch: false,
+        }
+    }
+
+    /// The connection, for the caller's own statements. Whoever uses it to commit or to roll back breaks what this type says.
+    pub fn connection(&mut self) -> &mut D::Connection {
+        &mut self.transaction
+    }
+
+    /// Records a batch at the position of this transaction: targets that it has recorded before count once. Two statements, and
+    /// one more for each 2,000 targets; an empty batch sends none.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn record(&mut self, batch: &Invalidations) -> Result<Recorded, Error> {
+        let at = self.recorded.as_ref().and_then(Recorded::position);
+        // Until it has succeeded, also when it is dropped half way.
+        let lacked = std::mem::replace(&mut self.lacks_a_batch, true);
+        let recorded = self.outbox.record(&mut self.transaction, batch, at).await?;
+        self.lacks_a_batch = lacked;
+        if self.recorded.is_none() && recorded.position().is_some() {
+            self.recorded = Some(recorded.clone());
+        }
+        Ok(recorded)
+    }
+
+    /// Commits. What a read must not be older than to see it is the token; one of a transaction that has recorded nothing asks
+    /// for nothing.
+    ///
+    /// # Errors
+    /// [`CommitError`]: whether nothing was committed, or it is not known.
+    pub async fn commit(self) -> Result<Token, CommitError> {
+        let token = self.recorded.as_ref().map(Recorded::token).unwrap_or_default();
+        match self.transaction.commit().await {
+            Ok(()) => {
+                self.outbox.hint();
+                Ok(token)
+            }
+            Err(error) if D::is_certainly_rolled_back(&error) => Err(CommitError::NotCommitted(error)),
+            Err(source) => {
+                self.outbox.hint();
+                Err(CommitError::Unknown { token, source })
+            }
+        }
+    }
+
+    /// Ends without a trace.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; the database rolls back all the same.
+    pub async fn rollback(self) -> Result<(), Error> {
+        self.transaction.rollback().await.map_err(D::failed)
+    }
+
+    pub(crate) fn lacks_a_batch(&self) -> bool {
+        self.lacks_a_batch
+    }
+
+    /// Rolls back; what the database says to that changes nothing.
+    pub(crate) async fn give_up(self) {
+        if let Err(error) = self.rollback().await {
+            tracing::warn!(%error, "a rollback failed");
+        }
+    }
+}
+
+impl<D: Database> fmt::Debug for OutboxTx<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboxTx")
+            .field("recorded", &self.recorded)
+            .finish_non_exhaustive()
+    }
+}

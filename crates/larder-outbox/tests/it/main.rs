@@ -1,0 +1,24 @@
+//! What an outbox promises, tried through its public interface.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking, and is no interface"
+)]
+
+// Databases of each kind, a table of users, and what a follower would see.
+mod ground;
+
+// Batches in transactions.
+mod recording;
+// What each commit costs.
+mod cost;
+// Transactions that the outbox begins.
+mod transactions;
+// Tables, versions, rows of others.
+mod tables;
+// The log as a source.
+mod reading;
+// Restored and replaced files.
+mod epochs;
