@@ -94,6 +94,8 @@ pub struct Batch {
     pub as_of: AsOf,
     /// Nothing visible was left.
     pub caught_up: bool,
+    /// How many rows of the log could not be read, and were delivered as something wider.
+    pub widened: usize,
 }
 
 impl Batch {
@@ -104,7 +106,15 @@ impl Batch {
             cursor,
             as_of,
             caught_up,
+            widened: 0,
         }
+    }
+
+    /// The same, in which so many rows stand for something narrower that could not be read. Default: none.
+    #[must_use]
+    pub fn with_widened(mut self, widened: usize) -> Batch {
+        self.widened = widened;
+        self
     }
 }
 

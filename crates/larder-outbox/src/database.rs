@@ -1,14 +1,14 @@
 //! [`Database`]: the databases in which an outbox can lie.
 
-use larder_core::{BoxFuture, Entropy, Source};
+use larder_core::{AsOf, BoxFuture, Entropy, Source};
 use sqlx::{Pool, Transaction};
 use std::sync::Arc;
 
-use crate::Error;
 use crate::hints::Hints;
 use crate::names::Names;
 use crate::outbox::Identity;
 use crate::record::{Writing, Written};
+use crate::{Error, Recorded};
 
 /// A database in which an outbox can lie: `sqlx::Sqlite`. Only Larder implements it.
 pub trait Database: Backend {}
@@ -43,6 +43,9 @@ pub trait Backend: sqlx::Database {
     fn failed(error: sqlx::Error) -> Error;
     #[doc(hidden)]
     fn is_certainly_rolled_back(error: &sqlx::Error) -> bool;
+    /// A point that certainly includes a commit, where that is known when it returns.
+    #[doc(hidden)]
+    fn bound(recorded: &Recorded) -> Option<AsOf>;
     #[doc(hidden)]
     fn renew<'a>(
         pool: &'a Pool<Self>,

@@ -36,6 +36,12 @@ pub enum Error {
     /// The transaction is one of another database than the outbox was opened in.
     #[error("the transaction is of another database than the outbox")]
     WrongDatabase,
+    /// A follower of this source is at work on this fence.
+    #[error("this source has a follower on this fence")]
+    AlreadyFollowing,
+    /// The fence refused.
+    #[error("the fence has no place for another source")]
+    Fence(#[source] larder_core::FenceError),
     /// Another connection is writing, and did not end in time.
     #[error("the database is busy")]
     Busy(#[source] sqlx::Error),

@@ -13,6 +13,9 @@
 mod outbox;
 mod transaction;
 
+mod follower;
+mod seat;
+
 mod database;
 mod error;
 mod hints;
@@ -26,6 +29,7 @@ mod sqlite;
 
 pub use database::Database;
 pub use error::{CommitError, ConfigError, ConfigFault, Error, TransactionError};
+pub use follower::{Follower, FollowerBuilder, FollowerHandle, FollowerStatus, Step};
 pub use outbox::{Outbox, OutboxBuilder};
 pub use recorded::Recorded;
 pub use transaction::OutboxTx;

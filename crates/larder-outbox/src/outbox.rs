@@ -1,13 +1,14 @@
 //! [`Outbox`]: invalidations in the caller's own transactions.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use larder_core::limits::NODE_BYTES_MAX;
+use larder_core::sync::Mutex;
 use larder_core::{
-    BoxFuture, Entropy, Epoch, Head, Invalidations, Origin, Source, SourceError, SourceId, SystemEntropy,
-    Token,
+    BoxFuture, Entropy, Epoch, Head, Invalidation, Invalidations, Origin, Source, SourceError, SourceId,
+    SystemEntropy, Token,
 };
 use sqlx::Pool;
 
@@ -16,6 +17,7 @@ use crate::error::{ConfigError, ConfigFault};
 use crate::hints::Hints;
 use crate::names::Names;
 use crate::record::Writing;
+use crate::seat::{Own, Seat};
 use crate::{Error, OutboxTx, Recorded, TransactionError};
 
 /// Records invalidations where the rows are that they speak of, in the same transaction: both are committed, or neither.
@@ -57,11 +59,29 @@ pub(crate) struct Shared<D: Database> {
     pub(crate) source: SourceId,
     /// That of the last record; a later one may have begun since.
     epoch: AtomicU64,
-    /// What the rows of this process carry.
-    origin: Origin,
+    pub(crate) local: Arc<Local>,
     entropy: Arc<dyn Entropy>,
     hints: Arc<Hints>,
     reader: Arc<dyn Source>,
+}
+
+/// What the process is in which an outbox lies, and where its commits are applied.
+#[derive(Debug)]
+pub(crate) struct Local {
+    /// What the rows of this process carry.
+    pub(crate) origin: Origin,
+    seat: Mutex<Weak<Seat>>,
+}
+
+impl Local {
+    pub(crate) fn take_seat(&self, seat: &Arc<Seat>) {
+        *self.seat.lock() = Arc::downgrade(seat);
+    }
+
+    /// Where commits are applied, while a follower lives.
+    pub(crate) fn seat(&self) -> Option<Arc<Seat>> {
+        self.seat.lock().upgrade()
+    }
 }
 
 /// Which log an outbox was opened in.
@@ -141,7 +161,10 @@ impl<D: Database> OutboxBuilder<D> {
             names,
             source: identity.source,
             epoch: AtomicU64::new(identity.epoch.get()),
-            origin,
+            local: Arc::new(Local {
+                origin,
+                seat: Mutex::new(Weak::new()),
+            }),
             entropy: Arc::clone(&self.entropy),
             hints,
             reader,
@@ -208,9 +231,12 @@ impl<D: Database> Outbox<D> {
     /// waits for rows in this process. Not called, nothing is lost but that.
     #[must_use]
     pub fn committed(&self, recorded: impl IntoIterator<Item = Recorded>) -> Token {
-        let tokens = recorded.into_iter().map(|recorded| recorded.token());
-        let token = tokens.fold(Token::default(), |all, one| all.merge(&one));
-        self.shared.hints.give();
+        let mut token = Token::default();
+        for recorded in recorded {
+            token = token.merge(&recorded.token());
+            self.shared.suspect(&recorded);
+        }
+        self.shared.hint();
         token
     }
 
@@ -279,6 +305,10 @@ impl<D: Database> Outbox<D> {
         Arc::clone(&self.shared.reader)
     }
 
+    pub(crate) fn local(&self) -> Arc<Local> {
+        Arc::clone(&self.shared.local)
+    }
+
     /// Begins a new epoch, after the file was restored from a copy: the log is emptied, and whoever follows it flushes. A copy that
     /// is older than what was read before is noticed by itself.
     ///
@@ -308,6 +338,7 @@ impl<D: Database> Shared<D> {
             inserted: 0,
             collapsed: batch.collapsed(),
             recorded_at: larder_core::Timestamp::UNIX_EPOCH,
+            rows: Vec::new(),
         };
         if batch.is_empty() {
             return Ok(recorded);
@@ -315,7 +346,7 @@ impl<D: Database> Shared<D> {
         let writing = Writing {
             names: &self.names,
             source: self.source,
-            origin: Some(&self.origin),
+            origin: Some(&self.local.origin),
             batch,
             at,
         };
@@ -325,12 +356,38 @@ impl<D: Database> Shared<D> {
         recorded.position = Some(written.position);
         recorded.inserted = written.inserted;
         recorded.recorded_at = written.recorded_at;
+        let rows = batch.targets().iter().map(|target| {
+            let row = Invalidation::new(target.clone(), written.position, written.recorded_at);
+            row.with_reason(batch.reason())
+                .with_origin(self.local.origin.clone())
+        });
+        recorded.rows = rows.collect();
         Ok(recorded)
     }
 
     /// Makes this process known, once.
     async fn register(&self) -> Result<(), Error> {
-        D::register(&self.pool, &self.names, self.origin.node(), self.origin.run()).await
+        let origin = &self.local.origin;
+        D::register(&self.pool, &self.names, origin.node(), origin.run()).await
+    }
+
+    /// Applies a commit that has certainly happened.
+    pub(crate) fn applied(&self, first: &Recorded, rows: Vec<Invalidation>) {
+        if let (Some(seat), Some(position)) = (self.local.seat(), first.position()) {
+            seat.commit(Own {
+                epoch: first.epoch,
+                position,
+                bound: D::bound(first),
+                rows,
+            });
+        }
+    }
+
+    /// Applies what may have been committed, or may yet be.
+    pub(crate) fn suspect(&self, recorded: &Recorded) {
+        if let Some(seat) = self.local.seat() {
+            seat.suspect(&recorded.rows);
+        }
     }
 
     pub(crate) fn hint(&self) {
@@ -350,7 +407,7 @@ impl<D: Database> fmt::Debug for Outbox<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbox")
             .field("source", &self.shared.source)
-            .field("origin", &self.shared.origin)
+            .field("origin", &self.shared.local.origin)
             .finish_non_exhaustive()
     }
 }

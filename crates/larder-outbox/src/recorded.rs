@@ -1,6 +1,6 @@
 //! [`Recorded`], the receipt for a batch in an open transaction.
 
-use larder_core::{Epoch, Namespace, Position, SourceId, Timestamp, Token};
+use larder_core::{Epoch, Invalidation, Namespace, Position, SourceId, Timestamp, Token};
 
 /// What was recorded. It counts once the transaction has committed; until then nobody sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Recorded {
     pub(crate) inserted: usize,
     pub(crate) collapsed: bool,
     pub(crate) recorded_at: Timestamp,
+    /// What was recorded, as it will be delivered.
+    pub(crate) rows: Vec<Invalidation>,
 }
 
 impl Recorded {

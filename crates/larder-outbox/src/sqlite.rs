@@ -10,17 +10,17 @@ mod source;
 
 use std::sync::Arc;
 
-use larder_core::{BoxFuture, Entropy, Source, SourceError, SourceId};
+use larder_core::{AsOf, BoxFuture, Entropy, Source, SourceError, SourceId};
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use self::source::SqliteSource;
-use crate::Error;
 use crate::database::{Backend, Database};
 use crate::error::{ConfigError, ConfigFault};
 use crate::hints::Hints;
 use crate::names::Names;
 use crate::outbox::Identity;
 use crate::record::{Writing, Written};
+use crate::{Error, Recorded};
 
 impl Database for Sqlite {}
 
@@ -73,6 +73,11 @@ impl Backend for Sqlite {
 
     fn is_certainly_rolled_back(error: &sqlx::Error) -> bool {
         is_certainly_rolled_back(error)
+    }
+
+    fn bound(recorded: &Recorded) -> Option<AsOf> {
+        let point = recorded.position()?.get();
+        Some(AsOf::new(recorded.source, recorded.epoch, point))
     }
 
     fn renew<'a>(

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use larder_core::{Invalidations, Token};
+use larder_core::{Invalidation, Invalidations, Token};
 
 use crate::database::Database;
 use crate::outbox::Shared;
@@ -16,6 +16,8 @@ pub struct OutboxTx<'c, D: Database> {
     transaction: sqlx::Transaction<'c, D>,
     /// The receipt for the first batch that was not empty: the others have the same position.
     recorded: Option<Recorded>,
+    /// Everything that was recorded, as it will be delivered.
+    rows: Vec<Invalidation>,
     /// A batch was refused by the database.
     lacks_a_batch: bool,
 }
@@ -26,6 +28,7 @@ impl<'c, D: Database> OutboxTx<'c, D> {
             outbox,
             transaction,
             recorded: None,
+            rows: Vec::new(),
             lacks_a_batch: false,
         }
     }
@@ -46,6 +49,7 @@ impl<'c, D: Database> OutboxTx<'c, D> {
         let lacked = std::mem::replace(&mut self.lacks_a_batch, true);
         let recorded = self.outbox.record(&mut self.transaction, batch, at).await?;
         self.lacks_a_batch = lacked;
+        self.rows.extend(recorded.rows.iter().cloned());
         if self.recorded.is_none() && recorded.position().is_some() {
             self.recorded = Some(recorded.clone());
         }
@@ -53,7 +57,8 @@ impl<'c, D: Database> OutboxTx<'c, D> {
     }
 
     /// Commits. What a read must not be older than to see it is the token; one of a transaction that has recorded nothing asks
-    /// for nothing.
+    /// for nothing. If this node follows the log, the commit is applied to it when this returns, also if it is not known
+    /// whether there was one.
     ///
     /// # Errors
     /// [`CommitError`]: whether nothing was committed, or it is not known.
@@ -61,11 +66,18 @@ impl<'c, D: Database> OutboxTx<'c, D> {
         let token = self.recorded.as_ref().map(Recorded::token).unwrap_or_default();
         match self.transaction.commit().await {
             Ok(()) => {
+                if let Some(first) = &self.recorded {
+                    self.outbox.applied(first, self.rows);
+                }
                 self.outbox.hint();
                 Ok(token)
             }
             Err(error) if D::is_certainly_rolled_back(&error) => Err(CommitError::NotCommitted(error)),
             Err(source) => {
+                if let Some(mut first) = self.recorded {
+                    first.rows = self.rows;
+                    self.outbox.suspect(&first);
+                }
                 self.outbox.hint();
                 Err(CommitError::Unknown { token, source })
             }

@@ -145,8 +145,8 @@ pub mod outbox {
     //! Feature `sqlite`.
 
     pub use larder_outbox::{
-        CommitError, ConfigError, ConfigFault, Database, Error, Outbox, OutboxBuilder, OutboxTx, Recorded,
-        TransactionError, limits,
+        CommitError, ConfigError, ConfigFault, Database, Error, Follower, FollowerBuilder, FollowerHandle,
+        FollowerStatus, Outbox, OutboxBuilder, OutboxTx, Recorded, Step, TransactionError, limits,
     };
 }
 
@@ -180,4 +180,8 @@ mod pages {
     #[cfg(feature = "sqlite")]
     #[doc = include_str!("../../../docs/guide/recording.md")]
     struct RecordingPage;
+
+    #[cfg(all(feature = "pool", feature = "sqlite"))]
+    #[doc = include_str!("../../../docs/guide/following.md")]
+    struct FollowingPage;
 }

@@ -62,6 +62,7 @@ pub use wait::WhenApplied;
 use self::attached::Panics;
 use self::shared::Shared;
 use crate::as_of::AsOf;
+use crate::clock::Moment;
 use crate::cursor::Cursor;
 use crate::limits::{DROP_HOOKS_MAX, SINKS_MAX};
 use crate::name::EntityName;
@@ -198,6 +199,11 @@ impl Fence {
             "only a private target is ended without a trace"
         );
         self.shared.end_pins(target.hash());
+    }
+
+    /// The present moment, by the clock by which leases end. For followers, which say until when one lasts.
+    pub fn time(&self) -> Moment {
+        self.shared.time()
     }
 
     /// The last stamp given out. What is filled after reading this is not older than it.

@@ -154,10 +154,11 @@ impl SqliteSource {
 
     fn batch(&self, cursor: &Cursor, meta: &Meta, found: Found) -> Batch {
         let Found { rows, more } = found;
-        let mut delivered = Vec::with_capacity(rows.len());
+        let (mut delivered, mut widened) = (Vec::with_capacity(rows.len()), 0);
         for row in &rows {
             let (targets, is_wider) = row.targets();
             if is_wider {
+                widened += 1;
                 tracing::warn!(
                     position = row.position,
                     ordinal = row.ordinal,
@@ -191,7 +192,7 @@ impl SqliteSource {
             }
         };
         let as_of = self.as_of(meta, meta.position);
-        Batch::new(delivered, cursor, as_of, !more)
+        Batch::new(delivered, cursor, as_of, !more).with_widened(widened)
     }
 
     /// The cursor after rows of which the last may not be the last of its commit: it includes all commits before that one.

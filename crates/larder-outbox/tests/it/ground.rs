@@ -14,6 +14,7 @@ pub const MODES: [SqliteJournalMode; 2] = [SqliteJournalMode::Wal, SqliteJournal
 
 pub struct Ground {
     pub folder: TempDir,
+    pub mode: SqliteJournalMode,
     pub pool: SqlitePool,
     pub outbox: Outbox<Sqlite>,
 }
@@ -93,7 +94,12 @@ pub async fn ground(mode: SqliteJournalMode) -> Ground {
     let builder = Outbox::builder(pool.clone());
     builder.migrate().await.unwrap();
     let outbox = builder.open().await.unwrap();
-    Ground { folder, pool, outbox }
+    Ground {
+        folder,
+        mode,
+        pool,
+        outbox,
+    }
 }
 
 /// A batch about one user.

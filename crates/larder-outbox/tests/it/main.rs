@@ -20,5 +20,9 @@ mod transactions;
 mod tables;
 // The log as a source.
 mod reading;
+// Followers: what a node learns, and when.
+mod following;
+// Followers that run, and sources that fail.
+mod running;
 // Restored and replaced files.
 mod epochs;

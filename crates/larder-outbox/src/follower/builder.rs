@@ -1,0 +1,186 @@
+//! [`FollowerBuilder`]: every option of a follower, checked at once.
+
+use std::fmt;
+use std::time::Duration;
+
+use larder_core::sync::{Arc, Mutex};
+use larder_core::{CursorHome, Entropy, Fence, FenceError, Namespace, Runtime, Source, SystemEntropy};
+
+use super::{Board, Follower, Options};
+use crate::database::Database;
+use crate::error::{ConfigError, ConfigFault};
+use crate::limits::{
+    FRESHNESS, FRESHNESS_RANGE, POLL_MAX, POLL_MIN, POLL_RANGE, ROWS_A_READ, ROWS_A_READ_MAX,
+};
+use crate::outbox::Local;
+use crate::seat::Seat;
+use crate::{Error, Outbox};
+
+/// Says what a follower is to be.
+#[must_use = "a builder does nothing until it builds"]
+pub struct FollowerBuilder {
+    source: Arc<dyn Source>,
+    fence: Fence,
+    outbox: Option<Arc<Local>>,
+    options: Options,
+}
+
+impl Follower {
+    /// A follower of `source` that feeds `fence`, which pools and other parts of this node share.
+    pub fn builder(source: Arc<dyn Source>, fence: &Fence) -> FollowerBuilder {
+        FollowerBuilder {
+            source,
+            fence: fence.clone(),
+            outbox: None,
+            options: Options {
+                namespaces: None,
+                home: None,
+                runtime: None,
+                entropy: Arc::new(SystemEntropy::default()),
+                freshness: FRESHNESS,
+                poll_min: POLL_MIN,
+                poll_max: POLL_MAX,
+                rows_a_read: ROWS_A_READ,
+            },
+        }
+    }
+}
+
+impl<D: Database> Outbox<D> {
+    /// A follower of this log, for `fence`. As long as it lives, what this outbox commits is applied to the fence before the
+    /// commit returns.
+    pub fn follower(&self, fence: &Fence) -> FollowerBuilder {
+        let mut builder = Follower::builder(self.source(), fence);
+        builder.outbox = Some(self.local());
+        builder
+    }
+}
+
+impl FollowerBuilder {
+    /// Rows of these namespaces only; those of entities, collections and everything always count. Default: all.
+    pub fn namespaces(mut self, namespaces: impl IntoIterator<Item = Namespace>) -> Self {
+        self.options.namespaces = Some(namespaces.into_iter().collect());
+        self
+    }
+
+    /// Where the cursor is kept, beside the state that it protects. Default: nowhere, so that every start is a cold one.
+    pub fn cursor_home(mut self, home: Arc<dyn CursorHome>) -> Self {
+        self.options.home = Some(home);
+        self
+    }
+
+    /// Who sleeps for [`Follower::run`]. Default: tokio, in whose context it must then be polled.
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.options.runtime = Some(runtime);
+        self
+    }
+
+    /// Where the jitter of retries is drawn from. Default: the operating system.
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.options.entropy = entropy;
+        self
+    }
+
+    /// For how long after a round that left nothing over this node is sure of what it keeps: 100 ms to an hour, at least twice
+    /// `poll_max`. Default: 2 s.
+    pub fn freshness(mut self, freshness: Duration) -> Self {
+        self.options.freshness = freshness;
+        self
+    }
+
+    /// How soon the source is asked again after rows or a hint: 1 ms to a minute. Default: 2 ms.
+    pub fn poll_min(mut self, poll_min: Duration) -> Self {
+        self.options.poll_min = poll_min;
+        self
+    }
+
+    /// How soon it is asked again when there is nothing: `poll_min` to a minute. Default: 100 ms.
+    pub fn poll_max(mut self, poll_max: Duration) -> Self {
+        self.options.poll_max = poll_max;
+        self
+    }
+
+    /// How many rows are asked for at once: 1 to 10,000. Default: 1,000.
+    pub fn rows_a_read(mut self, rows: usize) -> Self {
+        self.options.rows_a_read = rows;
+        self
+    }
+
+    /// The follower, which has done nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`], with all faults; [`Error::AlreadyFollowing`] while another one follows this source on this fence;
+    /// [`Error::Fence`] if the fence has no place for one more source.
+    pub fn build(self) -> Result<Follower, Error> {
+        self.options.check()?;
+        let lane = self.fence.lane(self.source.id()).map_err(|error| match error {
+            FenceError::AlreadyFollowing { .. } => Error::AlreadyFollowing,
+            other => Error::Fence(other),
+        })?;
+        if let Some(local) = &self.outbox {
+            lane.set_origin(local.origin.clone());
+        }
+        let seat = Arc::new(Seat::new(self.fence, lane));
+        if let Some(local) = &self.outbox {
+            local.take_seat(&seat);
+        }
+        Ok(Follower {
+            source: self.source,
+            seat,
+            options: self.options,
+            cursor: None,
+            board: Arc::new(Mutex::new(Board::default())),
+            unsettled: Vec::new(),
+            saved: None,
+            saved_at: None,
+        })
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<(), Error> {
+        let mut faults = Vec::new();
+        let mut range = |option, given: Duration, (min, max): (Duration, Duration)| {
+            if given < min || given > max {
+                faults.push(ConfigFault {
+                    option,
+                    given: format!("{given:?}"),
+                    allowed: format!("{min:?} to {max:?}"),
+                });
+            }
+        };
+        range("freshness", self.freshness, FRESHNESS_RANGE);
+        range("poll_min", self.poll_min, POLL_RANGE);
+        range(
+            "poll_max",
+            self.poll_max,
+            (self.poll_min.max(POLL_RANGE.0), POLL_RANGE.1),
+        );
+        if self.freshness < self.poll_max.saturating_mul(2) && faults.is_empty() {
+            faults.push(ConfigFault {
+                option: "freshness",
+                given: format!("{:?}", self.freshness),
+                allowed: format!("twice `poll_max` or more, which is {:?}", self.poll_max),
+            });
+        }
+        if !(1..=ROWS_A_READ_MAX).contains(&self.rows_a_read) {
+            faults.push(ConfigFault {
+                option: "rows_a_read",
+                given: self.rows_a_read.to_string(),
+                allowed: format!("1 to {ROWS_A_READ_MAX}"),
+            });
+        }
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigError::of(faults))
+    }
+}
+
+impl fmt::Debug for FollowerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FollowerBuilder")
+            .field("source", &self.source.id())
+            .finish_non_exhaustive()
+    }
+}

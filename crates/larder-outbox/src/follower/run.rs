@@ -1,0 +1,98 @@
+//! Rounds until somebody says stop: soon again after rows and hints, slower and slower while there is nothing.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use larder_core::TaskFuture;
+
+use super::Follower;
+use crate::limits::{RETRY_MAX, RETRY_MIN};
+
+/// Why a wait is over.
+enum Woken {
+    Stopped,
+    TimeOver,
+    Hinted,
+}
+
+impl Follower {
+    /// Repeats [`Follower::step`] until `stop` resolves; then saves the cursor and returns. A source that does not answer is
+    /// asked again, for ever: after 100 ms, doubling to 5 s.
+    ///
+    /// Dropped at any moment, nothing is lost but the last saving.
+    pub async fn run(&mut self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        let (mut idle, mut failures) = (self.options.poll_min, 0_u32);
+        loop {
+            // Asked for before the round, so that a hint during it is not missed.
+            let source = std::sync::Arc::clone(&self.source);
+            let mut hinted = source.hinted();
+            let stepped = self.step().await;
+            let pause = match &stepped {
+                Ok(step) if !step.caught_up => {
+                    (idle, failures) = (self.options.poll_min, 0);
+                    Duration::ZERO
+                }
+                Ok(step) => {
+                    failures = 0;
+                    idle = if step.rows > 0 {
+                        self.options.poll_min
+                    } else {
+                        idle.saturating_mul(2).min(self.options.poll_max)
+                    };
+                    idle
+                }
+                Err(_) => {
+                    failures = failures.saturating_add(1);
+                    backoff(failures, self.options.entropy.next_u64())
+                }
+            };
+            // What is left over is read at once, unless somebody says stop.
+            let over: TaskFuture = if pause.is_zero() {
+                Box::pin(std::future::ready(()))
+            } else {
+                self.sleep(pause)
+            };
+            match wait(stop.as_mut(), over, hinted.as_mut()).await {
+                Woken::Stopped => break,
+                Woken::TimeOver => {}
+                Woken::Hinted => idle = self.options.poll_min,
+            }
+        }
+        self.save_now();
+    }
+
+    fn sleep(&self, time: Duration) -> TaskFuture {
+        match &self.options.runtime {
+            Some(runtime) => runtime.sleep(time),
+            None => Box::pin(tokio::time::sleep(time)),
+        }
+    }
+}
+
+/// Doubles with each failure, and is shortened by up to half, so that many nodes do not come at once.
+fn backoff(failures: u32, random: u64) -> Duration {
+    let doubled = RETRY_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    let longest = doubled.min(RETRY_MAX);
+    let part = u32::try_from(random % 1_000).unwrap_or(0);
+    longest - longest / 2 * part / 1_000
+}
+
+async fn wait(
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+    mut over: TaskFuture,
+    mut hinted: Pin<&mut (dyn Future<Output = ()> + Send + '_)>,
+) -> Woken {
+    poll_fn(|context| {
+        if stop.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Woken::Stopped);
+        }
+        if hinted.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Woken::Hinted);
+        }
+        over.as_mut().poll(context).map(|()| Woken::TimeOver)
+    })
+    .await
+}
