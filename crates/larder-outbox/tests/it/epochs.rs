@@ -110,3 +110,17 @@ async fn an_operator_may_begin_a_new_epoch() {
         );
     }
 }
+
+/// A copy without any row has none to compare: it ends before what was read.
+///
+/// Contract: O43
+#[tokio::test]
+async fn a_copy_from_before_the_first_row_is_noticed() {
+    let ground = ground(MODES[0]).await;
+    let file = copy(&ground).await;
+    ground.outbox.record_alone(&user(1)).await.unwrap();
+    let cursor = ground.outbox.head().await.unwrap().cursor;
+    let restored = opened(&file).await;
+    assert!(is_other_epoch(&restored, &cursor).await);
+    assert_eq!(restored.head().await.unwrap().former, [cursor.epoch()]);
+}
