@@ -15,6 +15,7 @@ mod transaction;
 
 mod follower;
 mod seat;
+mod wait;
 
 mod database;
 mod error;
@@ -33,3 +34,4 @@ pub use follower::{Follower, FollowerBuilder, FollowerHandle, FollowerStatus, St
 pub use outbox::{Outbox, OutboxBuilder};
 pub use recorded::Recorded;
 pub use transaction::OutboxTx;
+pub use wait::{Wait, WaitMode, Waited, Waiter, WaiterDiagnostics};

@@ -38,8 +38,8 @@ pub(crate) struct SqliteSource {
 /// Rows that a read has found.
 struct Found {
     rows: Vec<Read>,
-    /// There was one more.
-    more: bool,
+    /// The position of the one after them, if there is one.
+    next: Option<u64>,
 }
 
 impl SqliteSource {
@@ -138,9 +138,10 @@ impl SqliteSource {
             .fetch_all(snapshot)
             .await
             .map_err(failed)?;
-        let more = rows.len() > limit;
-        let rows = rows.iter().take(limit).map(read).collect::<Result<_, _>>()?;
-        Ok(Found { rows, more })
+        let mut rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let next = rows.get(limit).map(|row| row.position);
+        rows.truncate(limit);
+        Ok(Found { rows, next })
     }
 
     fn select(&self) -> String {
@@ -153,7 +154,7 @@ impl SqliteSource {
     }
 
     fn batch(&self, cursor: &Cursor, meta: &Meta, found: Found) -> Batch {
-        let Found { rows, more } = found;
+        let Found { rows, next } = found;
         let (mut delivered, mut widened) = (Vec::with_capacity(rows.len()), 0);
         for row in &rows {
             let (targets, is_wider) = row.targets();
@@ -174,8 +175,8 @@ impl SqliteSource {
                 }
             }));
         }
-        let cursor = if more {
-            self.cursor_after_part(cursor, meta, &rows)
+        let cursor = if let Some(next) = next {
+            self.cursor_before(next, cursor, meta, &rows)
         } else {
             let next = meta.position.saturating_add(1).max(cursor.horizon().get());
             match rows.last() {
@@ -192,14 +193,18 @@ impl SqliteSource {
             }
         };
         let as_of = self.as_of(meta, meta.position);
-        Batch::new(delivered, cursor, as_of, !more).with_widened(widened)
+        Batch::new(delivered, cursor, as_of, next.is_none()).with_widened(widened)
     }
 
-    /// The cursor after rows of which the last may not be the last of its commit: it includes all commits before that one.
-    fn cursor_after_part(&self, cursor: &Cursor, meta: &Meta, rows: &[Read]) -> Cursor {
+    /// The cursor after rows that are followed by one of the commit `next`. If that is the commit of the last of them, it came
+    /// in part, and only what is before it is included.
+    fn cursor_before(&self, next: u64, cursor: &Cursor, meta: &Meta, rows: &[Read]) -> Cursor {
         let Some(last) = rows.last() else {
             return cursor.clone();
         };
+        if next > last.position {
+            return self.cursor(meta, last.position.saturating_add(1), Some(last), 0);
+        }
         let of_last = rows.iter().filter(|row| row.position == last.position).count();
         let mut part = u64::try_from(of_last).unwrap_or(u64::MAX);
         if last.position == cursor.horizon().get() {

@@ -24,5 +24,7 @@ mod reading;
 mod following;
 // Followers that run, and sources that fail.
 mod running;
+// Waits for tokens.
+mod waiting;
 // Restored and replaced files.
 mod epochs;

@@ -43,6 +43,13 @@ fn every_row_is_delivered_whatever_the_limit() {
                 let whole = expected.iter().filter(|(at, _)| *at < next).count();
                 let after = seen + read.len();
                 assert!(whole <= after, "seed {seed}: it includes what was not delivered");
+                if expected
+                    .get(after)
+                    .is_none_or(|(at, _)| *at != expected[after - 1].0)
+                    && after > seen
+                {
+                    assert_eq!(whole, after, "seed {seed}: it lacks a commit that was delivered");
+                }
                 assert!(
                     expected[whole..after].iter().all(|(at, _)| *at == next),
                     "seed {seed}: one commit in part"
