@@ -26,5 +26,7 @@ mod following;
 mod running;
 // Waits for tokens.
 mod waiting;
+// Processes that are killed.
+mod processes;
 // Restored and replaced files.
 mod epochs;
