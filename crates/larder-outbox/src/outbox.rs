@@ -1,7 +1,7 @@
 //! [`Outbox`]: invalidations in the caller's own transactions.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use larder_core::limits::NODE_BYTES_MAX;
@@ -60,6 +60,8 @@ pub(crate) struct Shared<D: Database> {
     /// That of the last record; a later one may have begun since.
     epoch: AtomicU64,
     pub(crate) local: Arc<Local>,
+    /// This process has a row that its own rows can name.
+    is_registered: AtomicBool,
     entropy: Arc<dyn Entropy>,
     hints: Arc<Hints>,
     reader: Arc<dyn Source>,
@@ -161,6 +163,7 @@ impl<D: Database> OutboxBuilder<D> {
             names,
             source: identity.source,
             epoch: AtomicU64::new(identity.epoch.get()),
+            is_registered: AtomicBool::new(false),
             local: Arc::new(Local {
                 origin,
                 seat: Mutex::new(Weak::new()),
@@ -367,8 +370,13 @@ impl<D: Database> Shared<D> {
 
     /// Makes this process known, once.
     async fn register(&self) -> Result<(), Error> {
+        if self.is_registered.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let origin = &self.local.origin;
-        D::register(&self.pool, &self.names, origin.node(), origin.run()).await
+        D::register(&self.pool, &self.names, origin.node(), origin.run()).await?;
+        self.is_registered.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Applies a commit that has certainly happened.
