@@ -1,6 +1,6 @@
 //! [`Database`]: the databases in which an outbox can lie.
 
-use larder_core::{AsOf, BoxFuture, Entropy, Source};
+use larder_core::{AsOf, BoxFuture, Entropy, Epoch, Invalidation, Position, Source, SourceId};
 use sqlx::{Pool, Transaction};
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::hints::Hints;
 use crate::names::Names;
 use crate::outbox::Identity;
 use crate::record::{Writing, Written};
-use crate::{Error, Recorded};
+use crate::{Error, PurgeReport, Retention};
 
 /// A database in which an outbox can lie: `sqlx::Sqlite`. Only Larder implements it.
 pub trait Database: Backend {}
@@ -43,9 +43,22 @@ pub trait Backend: sqlx::Database {
     fn failed(error: sqlx::Error) -> Error;
     #[doc(hidden)]
     fn is_certainly_rolled_back(error: &sqlx::Error) -> bool;
+    /// The last position that was given out, as this transaction sees it.
+    #[doc(hidden)]
+    fn counter<'a>(
+        connection: &'a mut Self::Connection,
+        names: &'a Names,
+    ) -> BoxFuture<'a, Result<Position, sqlx::Error>>;
+    /// Everything that was recorded above a position, by whoever.
+    #[doc(hidden)]
+    fn since<'a>(
+        connection: &'a mut Self::Connection,
+        names: &'a Names,
+        before: Position,
+    ) -> BoxFuture<'a, Result<Vec<Invalidation>, sqlx::Error>>;
     /// A point that certainly includes a commit, where that is known when it returns.
     #[doc(hidden)]
-    fn bound(recorded: &Recorded) -> Option<AsOf>;
+    fn bound(source: SourceId, epoch: Epoch, position: Position) -> Option<AsOf>;
     #[doc(hidden)]
     fn renew<'a>(
         pool: &'a Pool<Self>,
@@ -53,6 +66,12 @@ pub trait Backend: sqlx::Database {
         identity: Identity,
         entropy: &'a dyn Entropy,
     ) -> BoxFuture<'a, Result<(), Error>>;
+    #[doc(hidden)]
+    fn purge<'a>(
+        pool: &'a Pool<Self>,
+        names: &'a Names,
+        retention: Retention,
+    ) -> BoxFuture<'a, Result<PurgeReport, Error>>;
     #[doc(hidden)]
     fn source(
         pool: Pool<Self>,

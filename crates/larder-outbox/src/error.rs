@@ -33,6 +33,9 @@ pub enum Error {
         /// The latest that is known.
         known: u32,
     },
+    /// A number of the log is missing, or cannot be one: somebody else has written to its tables.
+    #[error("the numbers of the log are damaged")]
+    Damaged,
     /// The transaction is one of another database than the outbox was opened in.
     #[error("the transaction is of another database than the outbox")]
     WrongDatabase,
@@ -116,6 +119,9 @@ pub enum CommitError {
     /// Nothing was committed, for certain.
     #[error("the transaction was rolled back")]
     NotCommitted(#[source] sqlx::Error),
+    /// A batch could not be recorded, or was dropped on its way: nothing was committed.
+    #[error("a batch was not recorded, so nothing was committed")]
+    Incomplete,
     /// The database did not say whether it has committed.
     #[error("it is not known whether the transaction was committed")]
     Unknown {
@@ -158,6 +164,7 @@ impl<E> From<CommitError> for TransactionError<E> {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::NotCommitted(source) => Self::NotCommitted(source),
+            CommitError::Incomplete => Self::Record,
             CommitError::Unknown { token, source } => Self::Unknown { token, source },
         }
     }

@@ -103,7 +103,14 @@ impl Follower {
         };
         let round = self.seat.lane.round();
         let sent = self.seat.fence.time();
+        let own = self.seat.newest_own();
         match self.read(&cursor).await? {
+            // Commits of this node are not there any more: the log was put back behind them.
+            Delivered::Rows(batch)
+                if batch.caught_up && own.is_some_and(|own| !batch.cursor.includes(own)) =>
+            {
+                self.close(Gap::OtherEpoch).await
+            }
             Delivered::Rows(batch) => {
                 let caught_up = batch.caught_up.then_some(batch.as_of);
                 let step = self.apply(batch);
@@ -178,6 +185,7 @@ impl Follower {
 
     fn flush(&mut self, head: &Head, gap: Gap) {
         self.seat.lane.begin(head);
+        self.seat.lane.forget_unconfirmed();
         self.seat.forget_all();
         let told = self.seat.flush(gap.reason());
         self.keep(told);

@@ -24,6 +24,7 @@ pub mod limits;
 mod names;
 mod record;
 mod recorded;
+mod retention;
 mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -33,5 +34,6 @@ pub use error::{CommitError, ConfigError, ConfigFault, Error, TransactionError};
 pub use follower::{Follower, FollowerBuilder, FollowerHandle, FollowerStatus, Step};
 pub use outbox::{Outbox, OutboxBuilder};
 pub use recorded::Recorded;
+pub use retention::{PurgeReport, Retention};
 pub use transaction::OutboxTx;
 pub use wait::{Wait, WaitMode, Waited, Waiter, WaiterDiagnostics};

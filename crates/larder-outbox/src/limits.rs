@@ -26,6 +26,15 @@ pub const POLL_MIN: Duration = Duration::from_millis(2);
 pub const POLL_MAX: Duration = Duration::from_millis(100);
 /// The shortest and the longest of both.
 pub const POLL_RANGE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(60));
+/// How long rows are kept, if nothing is said, and the range of that.
+pub const RETENTION_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// The shortest and the longest time for which rows are kept.
+pub const RETENTION_RANGE: (Duration, Duration) =
+    (Duration::from_secs(60), Duration::from_secs(30 * 24 * 3_600));
+/// Rows that one transaction of a purge removes, if nothing is said.
+pub const PURGE_CHUNK: usize = 1_000;
+/// The most of these.
+pub const PURGE_CHUNK_MAX: usize = 10_000;
 /// How often a follower saves its cursor at most.
 pub const SAVE_EVERY: Duration = Duration::from_millis(250);
 

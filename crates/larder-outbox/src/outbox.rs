@@ -18,7 +18,7 @@ use crate::hints::Hints;
 use crate::names::Names;
 use crate::record::Writing;
 use crate::seat::{Own, Seat};
-use crate::{Error, OutboxTx, Recorded, TransactionError};
+use crate::{CommitError, Error, OutboxTx, PurgeReport, Recorded, Retention, TransactionError};
 
 /// Records invalidations where the rows are that they speak of, in the same transaction: both are committed, or neither.
 ///
@@ -237,7 +237,7 @@ impl<D: Database> Outbox<D> {
         let mut token = Token::default();
         for recorded in recorded {
             token = token.merge(&recorded.token());
-            self.shared.suspect(&recorded);
+            self.shared.suspect(&recorded.rows);
         }
         self.shared.hint();
         token
@@ -250,8 +250,11 @@ impl<D: Database> Outbox<D> {
     /// [`Error::Busy`], [`Error::ReadOnly`], [`Error::SchemaMissing`], [`Error::Database`].
     pub async fn begin(&self) -> Result<OutboxTx<'static, D>, Error> {
         self.shared.register().await?;
-        let transaction = D::begin(&self.shared.pool).await.map_err(D::failed)?;
-        Ok(OutboxTx::new(Arc::clone(&self.shared), transaction))
+        let mut transaction = D::begin(&self.shared.pool).await.map_err(D::failed)?;
+        let before = D::counter(&mut transaction, &self.shared.names)
+            .await
+            .map_err(D::failed)?;
+        Ok(OutboxTx::new(Arc::clone(&self.shared), transaction, before))
     }
 
     /// Runs `body` in a transaction: commits if it gives `Ok`, and rolls back if it gives an error or panics. The body is a
@@ -265,10 +268,6 @@ impl<D: Database> Outbox<D> {
     ) -> Result<(R, Token), TransactionError<E>> {
         let mut transaction = self.begin().await.map_err(TransactionError::Begin)?;
         match body(&mut transaction).await {
-            Ok(_) if transaction.lacks_a_batch() => {
-                transaction.give_up().await;
-                Err(TransactionError::Record)
-            }
             Ok(result) => Ok((result, transaction.commit().await?)),
             Err(error) => {
                 transaction.give_up().await;
@@ -288,9 +287,8 @@ impl<D: Database> Outbox<D> {
         let mut transaction = self.begin().await?;
         let _ = transaction.record(batch).await?;
         transaction.commit().await.map_err(|error| match error {
-            crate::CommitError::NotCommitted(source) | crate::CommitError::Unknown { source, .. } => {
-                D::failed(source)
-            }
+            CommitError::NotCommitted(source) | CommitError::Unknown { source, .. } => D::failed(source),
+            CommitError::Incomplete => unreachable!("invariant: the batch was recorded above"),
         })
     }
 
@@ -306,6 +304,17 @@ impl<D: Database> Outbox<D> {
     #[must_use]
     pub fn source(&self) -> Arc<dyn Source> {
         Arc::clone(&self.shared.reader)
+    }
+
+    /// Removes rows that are older than they are kept, the oldest first, a chunk in each transaction. The newest commit stays. Whoever
+    /// has not read what is removed is told so by the source. If somebody else writes for too long it ends, to be called
+    /// again.
+    ///
+    /// # Errors
+    /// [`Error::Config`]; [`Error::ReadOnly`], [`Error::SchemaMissing`], [`Error::Database`]. What was removed before stays removed.
+    pub async fn purge(&self, retention: Retention) -> Result<PurgeReport, Error> {
+        retention.check()?;
+        D::purge(&self.shared.pool, &self.shared.names, retention).await
     }
 
     pub(crate) fn local(&self) -> Arc<Local> {
@@ -379,22 +388,33 @@ impl<D: Database> Shared<D> {
         Ok(())
     }
 
-    /// Applies a commit that has certainly happened.
-    pub(crate) fn applied(&self, first: &Recorded, rows: Vec<Invalidation>) {
-        if let (Some(seat), Some(position)) = (self.local.seat(), first.position()) {
+    /// What a read must not be older than to see all of these rows.
+    pub(crate) fn token(&self, rows: &[Invalidation]) -> Token {
+        let epoch = Epoch::new(self.epoch.load(Ordering::Relaxed));
+        let positions = rows.chunk_by(|one, next| one.position() == next.position());
+        let tokens = positions.map(|rows| Token::commit(self.source, epoch, rows[0].position()));
+        tokens.fold(Token::default(), |all, one| all.merge(&one))
+    }
+
+    /// Applies a commit that has certainly happened: its rows, in the order of their positions.
+    pub(crate) fn applied(&self, rows: &[Invalidation]) {
+        let Some(seat) = self.local.seat() else { return };
+        let epoch = Epoch::new(self.epoch.load(Ordering::Relaxed));
+        for rows in rows.chunk_by(|one, next| one.position() == next.position()) {
+            let position = rows[0].position();
             seat.commit(Own {
-                epoch: first.epoch,
+                epoch,
                 position,
-                bound: D::bound(first),
-                rows,
+                bound: D::bound(self.source, epoch, position),
+                rows: rows.to_vec(),
             });
         }
     }
 
     /// Applies what may have been committed, or may yet be.
-    pub(crate) fn suspect(&self, recorded: &Recorded) {
+    pub(crate) fn suspect(&self, rows: &[Invalidation]) {
         if let Some(seat) = self.local.seat() {
-            seat.suspect(&recorded.rows);
+            seat.suspect(rows);
         }
     }
 

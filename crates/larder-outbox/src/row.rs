@@ -5,8 +5,8 @@
 //! everything else to everything.
 
 use larder_core::{
-    CollectionName, DependencyName, EntityName, Key, Namespace, Origin, Position, Reason, Tag, Target,
-    Timestamp,
+    CollectionName, DependencyName, EntityName, Invalidation, Key, Namespace, Origin, Position, Reason, Tag,
+    Target, Timestamp,
 };
 
 use crate::limits::ID_INLINE_BYTES_MAX;
@@ -80,6 +80,20 @@ impl Read {
             Some(target) => (vec![target], false),
             None => (self.widened(), true),
         }
+    }
+
+    /// What is delivered for the row, and whether that is wider than what was recorded.
+    pub(crate) fn invalidations(&self) -> (Vec<Invalidation>, bool) {
+        let (targets, is_wider) = self.targets();
+        let delivered = targets.into_iter().map(|target| {
+            let invalidation = Invalidation::new(target, self.position(), self.recorded_at());
+            let invalidation = invalidation.with_reason(self.reason());
+            match self.origin() {
+                Some(origin) => invalidation.with_origin(origin),
+                None => invalidation,
+            }
+        });
+        (delivered.collect(), is_wider)
     }
 
     fn target(&self) -> Option<Target> {

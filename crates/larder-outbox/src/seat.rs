@@ -115,6 +115,11 @@ impl Seat {
         told
     }
 
+    /// The greatest position of an own commit that the follower has not met.
+    pub(crate) fn newest_own(&self) -> Option<Position> {
+        self.own.lock().last_key_value().map(|(position, _)| *position)
+    }
+
     /// The follower has met every own commit below this.
     pub(crate) fn forget_below(&self, position: Position) {
         let mut known = self.own.lock();

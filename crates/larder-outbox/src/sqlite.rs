@@ -4,23 +4,29 @@
 //! is given out inside the writing transaction, and comes back with it if it is rolled back.
 
 mod epoch;
+mod purge;
 mod record;
 mod schema;
 mod source;
 
 use std::sync::Arc;
 
-use larder_core::{AsOf, BoxFuture, Entropy, Source, SourceError, SourceId};
-use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use larder_core::{AsOf, BoxFuture, Entropy, Epoch, Invalidation, Position, Source, SourceError, SourceId};
+use sqlx::pool::PoolConnection;
+use sqlx::{
+    AssertSqlSafe, Connection as _, Row as _, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool,
+    Transaction,
+};
 
 use self::source::SqliteSource;
+use crate::Error;
 use crate::database::{Backend, Database};
 use crate::error::{ConfigError, ConfigFault};
 use crate::hints::Hints;
 use crate::names::Names;
 use crate::outbox::Identity;
 use crate::record::{Writing, Written};
-use crate::{Error, Recorded};
+use crate::retention::{PurgeReport, Retention};
 
 impl Database for Sqlite {}
 
@@ -35,7 +41,7 @@ impl Backend for Sqlite {
         entropy: &'a dyn Entropy,
     ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            check_memory(pool).await?;
+            check_database(pool).await?;
             schema::migrate(pool, names, entropy.next_u64(), entropy.next_u64()).await
         })
     }
@@ -51,13 +57,13 @@ impl Backend for Sqlite {
         run: u64,
     ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            let mut connection = pool.acquire().await.map_err(failed)?;
+            let mut connection = acquire(pool).await.map_err(failed)?;
             register(&mut connection, names, node, run).await
         })
     }
 
     fn begin(pool: &SqlitePool) -> BoxFuture<'_, Result<Transaction<'static, Sqlite>, sqlx::Error>> {
-        Box::pin(pool.begin_with("BEGIN IMMEDIATE"))
+        Box::pin(begin(pool, "BEGIN IMMEDIATE"))
     }
 
     fn record<'a>(
@@ -75,9 +81,23 @@ impl Backend for Sqlite {
         is_certainly_rolled_back(error)
     }
 
-    fn bound(recorded: &Recorded) -> Option<AsOf> {
-        let point = recorded.position()?.get();
-        Some(AsOf::new(recorded.source, recorded.epoch, point))
+    fn counter<'a>(
+        connection: &'a mut SqliteConnection,
+        names: &'a Names,
+    ) -> BoxFuture<'a, Result<Position, sqlx::Error>> {
+        Box::pin(record::counter(connection, names))
+    }
+
+    fn since<'a>(
+        connection: &'a mut SqliteConnection,
+        names: &'a Names,
+        before: Position,
+    ) -> BoxFuture<'a, Result<Vec<Invalidation>, sqlx::Error>> {
+        Box::pin(record::since(connection, names, before))
+    }
+
+    fn bound(source: SourceId, epoch: Epoch, position: Position) -> Option<AsOf> {
+        Some(AsOf::new(source, epoch, position.get()))
     }
 
     fn renew<'a>(
@@ -87,6 +107,14 @@ impl Backend for Sqlite {
         entropy: &'a dyn Entropy,
     ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(epoch::renew(pool, names, identity.epoch, entropy))
+    }
+
+    fn purge<'a>(
+        pool: &'a SqlitePool,
+        names: &'a Names,
+        retention: Retention,
+    ) -> BoxFuture<'a, Result<PurgeReport, Error>> {
+        Box::pin(async move { purge::purge(pool, names, &retention).await })
     }
 
     fn source(
@@ -108,27 +136,73 @@ impl Backend for Sqlite {
 
 /// Which log this is.
 async fn open(pool: &SqlitePool, names: &Names) -> Result<Identity, Error> {
-    check_memory(pool).await?;
-    let mut connection = pool.acquire().await.map_err(failed)?;
+    check_database(pool).await?;
+    let mut connection = acquire(pool).await.map_err(failed)?;
     let meta = schema::meta(&mut connection, names).await?;
     schema::check_version(meta.version)?;
     Ok(Identity {
         source: SourceId::new(meta.source),
-        epoch: larder_core::Epoch::new(meta.epoch),
+        epoch: Epoch::new(meta.epoch),
     })
 }
 
-/// Every connection to a private database in memory has a database of its own, so there must be only one.
-async fn check_memory(pool: &SqlitePool) -> Result<(), Error> {
+/// A transaction on a connection that is in none.
+async fn begin(
+    pool: &SqlitePool,
+    statement: &'static str,
+) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    let connection = acquire(pool).await?;
+    Transaction::begin(connection, Some(statement.into_sql_str())).await
+}
+
+/// A connection that is in no transaction.
+///
+/// SQLite ends a transaction by itself where somebody said `OR ROLLBACK`, and sqlx goes on to count it. On such a connection a
+/// snapshot would become a savepoint that nothing ever ends: it would read the same for ever. So it is closed. One that is the
+/// only one of a database in memory cannot be: what is begun on it fails, and says so.
+async fn acquire(pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+    loop {
+        let mut connection = pool.acquire().await?;
+        if connection.is_in_transaction() {
+            // What was under way when it came back to the pool is done after this.
+            connection.ping().await?;
+        }
+        if !connection.is_in_transaction() || is_in_memory(pool) {
+            return Ok(connection);
+        }
+        tracing::warn!("a connection came from the pool within a transaction, and is closed");
+        connection.close().await?;
+    }
+}
+
+fn is_in_memory(pool: &SqlitePool) -> bool {
+    let options = pool.connect_options();
+    let file = options.get_filename().to_string_lossy();
+    file.is_empty() || file.contains(":memory:") || file.starts_with("file:sqlx-in-memory")
+}
+
+/// Texts are compared as bytes, so they must be UTF-8. Every connection to a private database in memory has a database of its own, so there must be only one.
+async fn check_database(pool: &SqlitePool) -> Result<(), Error> {
     let connections = pool.options().get_max_connections();
     let lifetime = pool
         .options()
         .get_max_lifetime()
         .or(pool.options().get_idle_timeout());
+    let mut connection = pool.acquire().await.map_err(failed)?;
+    let encoding: String = sqlx::query_scalar("PRAGMA encoding")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if encoding != "UTF-8" {
+        return Err(ConfigError::of(vec![ConfigFault {
+            option: "pool",
+            given: format!("a database in {encoding}"),
+            allowed: "a database in UTF-8".to_owned(),
+        }]));
+    }
     if connections == 1 && lifetime.is_none() {
         return Ok(());
     }
-    let mut connection = pool.acquire().await.map_err(failed)?;
     let file: Option<String> = sqlx::query("SELECT file FROM pragma_database_list WHERE name = 'main'")
         .fetch_one(&mut *connection)
         .await

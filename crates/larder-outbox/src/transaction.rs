@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use larder_core::{Invalidation, Invalidations, Token};
+use larder_core::{Invalidation, Invalidations, Position, Token};
 
 use crate::database::Database;
 use crate::outbox::Shared;
@@ -14,6 +14,8 @@ use crate::{CommitError, Error, Recorded};
 pub struct OutboxTx<'c, D: Database> {
     outbox: Arc<Shared<D>>,
     transaction: sqlx::Transaction<'c, D>,
+    /// The last position that was given out before it.
+    before: Position,
     /// The receipt for the first batch that was not empty: the others have the same position.
     recorded: Option<Recorded>,
     /// Everything that was recorded, as it will be delivered.
@@ -23,10 +25,15 @@ pub struct OutboxTx<'c, D: Database> {
 }
 
 impl<'c, D: Database> OutboxTx<'c, D> {
-    pub(crate) fn new(outbox: Arc<Shared<D>>, transaction: sqlx::Transaction<'c, D>) -> Self {
+    pub(crate) fn new(
+        outbox: Arc<Shared<D>>,
+        transaction: sqlx::Transaction<'c, D>,
+        before: Position,
+    ) -> Self {
         OutboxTx {
             outbox,
             transaction,
+            before,
             recorded: None,
             rows: Vec::new(),
             lacks_a_batch: false,
@@ -56,32 +63,44 @@ impl<'c, D: Database> OutboxTx<'c, D> {
         Ok(recorded)
     }
 
-    /// Commits. What a read must not be older than to see it is the token; one of a transaction that has recorded nothing asks
-    /// for nothing. If this node follows the log, the commit is applied to it when this returns, also if it is not known
-    /// whether there was one.
+    /// Commits. What a read must not be older than to see it is the token: all that was recorded, by triggers too; one of a
+    /// transaction in which nothing was recorded asks for nothing. If this node follows the log, the commit is applied to it when
+    /// this returns, also if it is not known whether there was one.
     ///
     /// # Errors
     /// [`CommitError`]: whether nothing was committed, or it is not known.
-    pub async fn commit(self) -> Result<Token, CommitError> {
-        let token = self.recorded.as_ref().map(Recorded::token).unwrap_or_default();
+    pub async fn commit(mut self) -> Result<Token, CommitError> {
+        if self.lacks_a_batch {
+            self.give_up().await;
+            return Err(CommitError::Incomplete);
+        }
+        let rows = self.all_rows().await.map_err(CommitError::NotCommitted)?;
+        let token = self.outbox.token(&rows);
         match self.transaction.commit().await {
             Ok(()) => {
-                if let Some(first) = &self.recorded {
-                    self.outbox.applied(first, self.rows);
-                }
+                self.outbox.applied(&rows);
                 self.outbox.hint();
                 Ok(token)
             }
             Err(error) if D::is_certainly_rolled_back(&error) => Err(CommitError::NotCommitted(error)),
             Err(source) => {
-                if let Some(mut first) = self.recorded {
-                    first.rows = self.rows;
-                    self.outbox.suspect(&first);
-                }
+                self.outbox.suspect(&rows);
                 self.outbox.hint();
                 Err(CommitError::Unknown { token, source })
             }
         }
+    }
+
+    /// What this transaction has recorded: here, and by triggers that its statements have fired, which have positions of their
+    /// own. Nobody else could record anything since it began.
+    async fn all_rows(&mut self) -> Result<Vec<Invalidation>, sqlx::Error> {
+        let names = &self.outbox.names;
+        let after = D::counter(&mut self.transaction, names).await?;
+        let own = u64::from(self.recorded.is_some());
+        if after.get() == self.before.get().saturating_add(own) {
+            return Ok(std::mem::take(&mut self.rows));
+        }
+        D::since(&mut self.transaction, names, self.before).await
     }
 
     /// Ends without a trace.
@@ -90,10 +109,6 @@ impl<'c, D: Database> OutboxTx<'c, D> {
     /// [`Error::Database`]; the database rolls back all the same.
     pub async fn rollback(self) -> Result<(), Error> {
         self.transaction.rollback().await.map_err(D::failed)
-    }
-
-    pub(crate) fn lacks_a_batch(&self) -> bool {
-        self.lacks_a_batch
     }
 
     /// Rolls back; what the database says to that changes nothing.

@@ -146,8 +146,8 @@ pub mod outbox {
 
     pub use larder_outbox::{
         CommitError, ConfigError, ConfigFault, Database, Error, Follower, FollowerBuilder, FollowerHandle,
-        FollowerStatus, Outbox, OutboxBuilder, OutboxTx, Recorded, Step, TransactionError, Wait, WaitMode,
-        Waited, Waiter, WaiterDiagnostics, limits,
+        FollowerStatus, Outbox, OutboxBuilder, OutboxTx, PurgeReport, Recorded, Retention, Step,
+        TransactionError, Wait, WaitMode, Waited, Waiter, WaiterDiagnostics, limits,
     };
 }
 

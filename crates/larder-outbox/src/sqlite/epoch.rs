@@ -1,9 +1,9 @@
 //! A new epoch: the file was restored or replaced, or an operator says so.
 
 use larder_core::{Entropy, Epoch};
-use sqlx::{AssertSqlSafe, SqlitePool};
+use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 
-use super::{failed, signed};
+use super::{begin, failed, signed};
 use crate::Error;
 use crate::names::Names;
 
@@ -15,8 +15,19 @@ pub(crate) async fn renew(
     old: Epoch,
     entropy: &dyn Entropy,
 ) -> Result<(), Error> {
+    let mut transaction = begin(pool, "BEGIN IMMEDIATE").await.map_err(failed)?;
+    renew_in(&mut transaction, names, old, entropy).await?;
+    transaction.commit().await.map_err(failed)
+}
+
+/// The same in an open transaction.
+pub(super) async fn renew_in(
+    transaction: &mut SqliteConnection,
+    names: &Names,
+    old: Epoch,
+    entropy: &dyn Entropy,
+) -> Result<(), Error> {
     let p = names.prefix();
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
     let exchanged = sqlx::query(AssertSqlSafe(format!(
         "UPDATE {p}meta SET value = ?1 WHERE key = 'epoch' AND value = ?2"
     )))
@@ -39,7 +50,6 @@ pub(crate) async fn renew(
             .await
             .map_err(failed)?;
     }
-    transaction.commit().await.map_err(failed)?;
     tracing::warn!(former = %old, "the log has begun a new epoch");
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! Writing a batch: one statement for the position, and one more for each 2,000 targets.
 
-use larder_core::{Epoch, Origin, Position, SourceId, Timestamp};
+use larder_core::{Epoch, Invalidation, Origin, Position, SourceId, Timestamp};
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::schema::NOW_MICROS;
+use super::source::{read, select};
 use super::{failed, signed, unsigned};
 use crate::Error;
 use crate::limits::TARGETS_A_STATEMENT;
+use crate::names::Names;
 use crate::record::{Writing, Written};
 use crate::row::Written as Parts;
 
@@ -46,7 +48,7 @@ async fn position(connection: &mut SqliteConnection, writing: &Writing<'_>) -> R
         .fetch_optional(connection)
         .await
         .map_err(failed)?
-        .ok_or(Error::SchemaMissing)?;
+        .ok_or(Error::Damaged)?;
     let number = |at: usize| row.try_get::<i64, _>(at).map(unsigned).map_err(failed);
     if SourceId::new(number(1)?) != writing.source {
         return Err(Error::WrongDatabase);
@@ -75,10 +77,11 @@ async fn insert(
     let values: Vec<String> = (0..rows.len()).map(value).collect();
     let values = values.join(", ");
     let sql = format!(
-        "INSERT OR IGNORE INTO {p}log (position, kind, namespace, name, id, ordinal, reason, origin, recorded_at, long_id) \
+        "INSERT INTO {p}log (position, kind, namespace, name, id, ordinal, reason, origin, recorded_at, long_id) \
          SELECT ?1, column1, column2, column3, column4, \
          column5 + (SELECT coalesce(max(ordinal) + 1, 0) FROM {p}log WHERE position = ?1), \
-         ?2, (SELECT id FROM {p}node WHERE node = ?3 AND run = ?4), ?5, column6 FROM (VALUES {values})"
+         ?2, (SELECT id FROM {p}node WHERE node = ?3 AND run = ?4), ?5, column6 FROM (VALUES {values}) WHERE true \
+         ON CONFLICT (position, kind, namespace, name, id) DO NOTHING"
     );
     let reason = Some(writing.batch.reason().as_str()).filter(|reason| !reason.is_empty());
     let mut query = sqlx::query(AssertSqlSafe(sql))
@@ -100,4 +103,34 @@ async fn insert(
     }
     let done = query.execute(connection).await.map_err(failed)?;
     Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+}
+
+/// The last position that was given out, as this transaction sees it.
+pub(super) async fn counter(
+    connection: &mut SqliteConnection,
+    names: &Names,
+) -> Result<Position, sqlx::Error> {
+    let query = format!("SELECT value FROM {}meta WHERE key = 'position'", names.prefix());
+    let value: i64 = sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_one(connection)
+        .await?;
+    Ok(Position::new(unsigned(value)))
+}
+
+/// Everything that was recorded above a position, by whoever.
+pub(super) async fn since(
+    connection: &mut SqliteConnection,
+    names: &Names,
+    before: Position,
+) -> Result<Vec<Invalidation>, sqlx::Error> {
+    let query = format!("{} WHERE position > ?1 ORDER BY position, ordinal", select(names));
+    let rows = sqlx::query(AssertSqlSafe(query))
+        .bind(signed(before.get()))
+        .fetch_all(connection)
+        .await?;
+    let mut recorded = Vec::with_capacity(rows.len());
+    for row in &rows {
+        recorded.extend(read(row)?.invalidations().0);
+    }
+    Ok(recorded)
 }

@@ -6,7 +6,7 @@
 
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
-use super::{failed, signed, unsigned};
+use super::{begin, failed, signed, unsigned};
 use crate::Error;
 use crate::names::Names;
 
@@ -23,6 +23,9 @@ const KINDS: [(u8, &str); 7] = [
     (6, "namespace"),
     (7, "everything"),
 ];
+
+/// The numbers that every log has.
+const NUMBERS: [&str; 5] = ["source", "epoch", "version", "position", "floor"];
 
 /// Now by the database's clock, in microseconds since the Unix epoch. SQLite tells milliseconds, the same all through a
 /// statement.
@@ -76,29 +79,33 @@ pub(super) fn statements(names: &Names) -> Vec<String> {
              CASE kind {words} ELSE 'unknown' END AS kind, name, coalesce(long_id, id) AS id, reason, \
              (SELECT node FROM {p}node WHERE {p}node.id = origin) AS node, recorded_at FROM {p}log"
         ),
-        // An id that is too long for the key has no digest in SQL, so it becomes its collection and the lists of that.
+        // Only keys and entities have ids. Without one, or with one that is too long for the key and would need a digest, an
+        // entity becomes its collection and the lists of that, a key its namespace. What is no kind is read as everything.
         format!(
             "CREATE TRIGGER IF NOT EXISTS {p}record_insert INSTEAD OF INSERT ON {p}record BEGIN \
              UPDATE {p}meta SET value = value + 1 WHERE key = 'position'; \
-             INSERT OR IGNORE INTO {p}log (position, kind, namespace, name, id, ordinal, reason, recorded_at) \
+             INSERT INTO {p}log (position, kind, namespace, name, id, ordinal, reason, recorded_at) \
              SELECT (SELECT value FROM {p}meta WHERE key = 'position'), wide.kind, \
              coalesce(NEW.namespace, 'default'), coalesce(wide.name, ''), wide.id, wide.ordinal, NEW.reason, {NOW_MICROS} \
-             FROM (SELECT CASE NEW.kind {codes} ELSE 0 END AS kind, NEW.name AS name, \
-             CAST(coalesce(NEW.id, '') AS BLOB) AS id, 0 AS ordinal \
-             WHERE length(CAST(coalesce(NEW.id, '') AS BLOB)) <= {limit} \
-             UNION ALL SELECT 5, NEW.name, x'', 0 WHERE NEW.kind = 'entity' AND length(CAST(NEW.id AS BLOB)) > {limit} \
-             UNION ALL SELECT 5, NEW.name || '.lists', x'', 1 WHERE NEW.kind = 'entity' AND length(CAST(NEW.id AS BLOB)) > {limit} \
-             UNION ALL SELECT 6, '', x'', 0 WHERE NEW.kind <> 'entity' AND length(CAST(NEW.id AS BLOB)) > {limit}) AS wide; \
-             END",
+             FROM (SELECT asked.kind AS kind, NEW.name AS name, asked.id AS id, 0 AS ordinal FROM asked WHERE NOT asked.is_wide \
+             UNION ALL SELECT 5, NEW.name, x'', 0 FROM asked WHERE asked.is_wide AND asked.kind = 4 \
+             UNION ALL SELECT 5, NEW.name || '.lists', x'', 1 FROM asked WHERE asked.is_wide AND asked.kind = 4 \
+             UNION ALL SELECT 6, '', x'', 0 FROM asked WHERE asked.is_wide AND asked.kind = 1) AS wide \
+             WHERE true ON CONFLICT DO NOTHING; END"
+        )
+        .replace("FROM asked", &format!(
+            "FROM (SELECT CASE NEW.kind {codes} ELSE 0 END AS kind, \
+             CASE WHEN NEW.kind IN ('key', 'entity') THEN CAST(coalesce(NEW.id, '') AS BLOB) ELSE x'' END AS id, \
+             coalesce(NEW.kind IN ('key', 'entity') AND (NEW.id IS NULL OR length(CAST(NEW.id AS BLOB)) > {limit}), 0) AS is_wide) AS asked",
             limit = crate::limits::ID_INLINE_BYTES_MAX
-        ),
+        )),
     ]
 }
 
 /// Makes the tables, or finds them made: in one transaction, so two nodes may do it at once. A new log is the source `source`
 /// in the epoch `epoch`.
 pub(super) async fn migrate(pool: &SqlitePool, names: &Names, source: u64, epoch: u64) -> Result<(), Error> {
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    let mut transaction = begin(pool, "BEGIN IMMEDIATE").await.map_err(failed)?;
     // Newer tables are left as they are.
     match meta(&mut transaction, names).await {
         Ok(found) => check_version(found.version)?,
@@ -147,10 +154,14 @@ pub(super) async fn meta(connection: &mut SqliteConnection, names: &Names) -> Re
         .fetch_all(connection)
         .await
         .map_err(failed)?;
-    let mut meta = Meta::default();
+    let (mut meta, mut known) = (Meta::default(), 0);
     for row in &rows {
         let key: String = row.try_get(0).map_err(failed)?;
         let value: i64 = row.try_get(1).map_err(failed)?;
+        known += usize::from(NUMBERS.contains(&key.as_str()));
+        if matches!(key.as_str(), "position" | "floor") && value < 0 {
+            return Err(Error::Damaged);
+        }
         match key.as_str() {
             "source" => meta.source = unsigned(value),
             "epoch" => meta.epoch = unsigned(value),
@@ -165,8 +176,9 @@ pub(super) async fn meta(connection: &mut SqliteConnection, names: &Names) -> Re
             }
         }
     }
-    if rows.is_empty() {
-        return Err(Error::SchemaMissing);
+    match known {
+        0 => Err(Error::SchemaMissing),
+        _ if known < NUMBERS.len() => Err(Error::Damaged),
+        _ => Ok(meta),
     }
-    Ok(meta)
 }

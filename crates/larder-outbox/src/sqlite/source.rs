@@ -11,13 +11,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use larder_core::{
-    AsOf, Batch, BoxFuture, Cursor, Delivered, Epoch, Head, Invalidation, Position, Source, SourceError,
-    SourceId,
+    AsOf, Batch, BoxFuture, Cursor, Delivered, Epoch, Head, Position, Source, SourceError, SourceId,
 };
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
 use super::schema::{Meta, meta};
-use super::{epoch, failed, signed, source_failed, unsigned};
+use super::{begin, epoch, failed, signed, source_failed, unsigned};
 use crate::Error;
 use crate::hints::Hints;
 use crate::limits::ROWS_A_READ_MAX;
@@ -43,9 +42,19 @@ struct Found {
 }
 
 impl SqliteSource {
+    /// The numbers of this log; an error if another one lies in its place.
+    async fn own_meta(&self, snapshot: &mut SqliteConnection) -> Result<Meta, Error> {
+        let meta = meta(snapshot, &self.names).await?;
+        if meta.source == self.id.get() {
+            Ok(meta)
+        } else {
+            Err(Error::WrongDatabase)
+        }
+    }
+
     async fn head_now(&self) -> Result<Head, Error> {
-        let mut snapshot = self.pool.begin().await.map_err(failed)?;
-        let meta = meta(&mut snapshot, &self.names).await?;
+        let mut snapshot = begin(&self.pool, "BEGIN").await.map_err(failed)?;
+        let meta = self.own_meta(&mut snapshot).await?;
         let last = self
             .last_below(&mut snapshot, meta.position.saturating_add(1))
             .await?;
@@ -55,16 +64,15 @@ impl SqliteSource {
     }
 
     async fn read_after(&self, cursor: &Cursor, limit: usize) -> Result<Delivered, Error> {
-        let mut snapshot = self.pool.begin().await.map_err(failed)?;
-        let meta = meta(&mut snapshot, &self.names).await?;
+        let mut snapshot = begin(&self.pool, "BEGIN").await.map_err(failed)?;
+        let meta = self.own_meta(&mut snapshot).await?;
         if cursor.source() != self.id || cursor.epoch().get() != meta.epoch {
             return Ok(Delivered::OtherEpoch);
         }
         let next = cursor.horizon().get();
         if !self.is_where_it_was(&mut snapshot, cursor, &meta).await? {
             drop(snapshot);
-            epoch::renew(&self.pool, &self.names, Epoch::new(meta.epoch), &*self.entropy).await?;
-            return Ok(Delivered::OtherEpoch);
+            return self.renew(cursor).await;
         }
         if next < meta.floor {
             return Ok(Delivered::Purged);
@@ -74,6 +82,36 @@ impl SqliteSource {
             .rows(&mut snapshot, next, delivered, limit.clamp(1, ROWS_A_READ_MAX))
             .await?;
         Ok(Delivered::Rows(self.batch(cursor, &meta, found)))
+    }
+
+    /// Begins a new epoch if this is certainly not the log in which the cursor was taken: asked again where nobody else writes,
+    /// since one connection may be in a bad way.
+    async fn renew(&self, cursor: &Cursor) -> Result<Delivered, Error> {
+        let mut transaction = begin(&self.pool, "BEGIN IMMEDIATE").await.map_err(failed)?;
+        let meta = meta(&mut transaction, &self.names).await?;
+        if meta.epoch != cursor.epoch().get() || self.is_where_it_was(&mut transaction, cursor, &meta).await?
+        {
+            // Somebody else has begun it, or there is nothing wrong: the next read says which.
+            return Ok(if meta.epoch == cursor.epoch().get() {
+                Delivered::Rows(Batch::new(
+                    Vec::new(),
+                    cursor.clone(),
+                    self.as_of(&meta, 0),
+                    false,
+                ))
+            } else {
+                Delivered::OtherEpoch
+            });
+        }
+        epoch::renew_in(
+            &mut transaction,
+            &self.names,
+            Epoch::new(meta.epoch),
+            &*self.entropy,
+        )
+        .await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Delivered::OtherEpoch)
     }
 
     /// Whether the log is still the one in which the cursor was taken: it reaches as far, and the row that was delivered
@@ -109,14 +147,14 @@ impl SqliteSource {
     ) -> Result<Option<Read>, Error> {
         let query = format!(
             "{} WHERE position < ?1 ORDER BY position DESC, ordinal DESC LIMIT 1",
-            self.select()
+            select(&self.names)
         );
         let row = sqlx::query(AssertSqlSafe(query))
             .bind(signed(position))
             .fetch_optional(snapshot)
             .await
             .map_err(failed)?;
-        row.as_ref().map(read).transpose()
+        row.as_ref().map(read).transpose().map_err(failed)
     }
 
     /// Up to `limit` rows from a position on, without the first `skipped`.
@@ -129,7 +167,7 @@ impl SqliteSource {
     ) -> Result<Found, Error> {
         let query = format!(
             "{} WHERE position >= ?1 ORDER BY position, ordinal LIMIT ?2 OFFSET ?3",
-            self.select()
+            select(&self.names)
         );
         let rows = sqlx::query(AssertSqlSafe(query))
             .bind(signed(position))
@@ -138,26 +176,21 @@ impl SqliteSource {
             .fetch_all(snapshot)
             .await
             .map_err(failed)?;
-        let mut rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let mut rows = rows
+            .iter()
+            .map(read)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(failed)?;
         let next = rows.get(limit).map(|row| row.position);
         rows.truncate(limit);
         Ok(Found { rows, next })
-    }
-
-    fn select(&self) -> String {
-        let p = self.names.prefix();
-        format!(
-            "SELECT position, ordinal, CAST(kind AS INTEGER), CAST(namespace AS BLOB), CAST(name AS BLOB), \
-             CAST(coalesce(long_id, log.id) AS BLOB), CAST(coalesce(reason, '') AS BLOB), CAST(node AS BLOB), \
-             coalesce(run, 0), CAST(recorded_at AS INTEGER) FROM {p}log AS log LEFT JOIN {p}node AS node ON node.id = origin"
-        )
     }
 
     fn batch(&self, cursor: &Cursor, meta: &Meta, found: Found) -> Batch {
         let Found { rows, next } = found;
         let (mut delivered, mut widened) = (Vec::with_capacity(rows.len()), 0);
         for row in &rows {
-            let (targets, is_wider) = row.targets();
+            let (invalidations, is_wider) = row.invalidations();
             if is_wider {
                 widened += 1;
                 tracing::warn!(
@@ -166,14 +199,7 @@ impl SqliteSource {
                     "a row was widened"
                 );
             }
-            delivered.extend(targets.into_iter().map(|target| {
-                let invalidation = Invalidation::new(target, row.position(), row.recorded_at());
-                let invalidation = invalidation.with_reason(row.reason());
-                match row.origin() {
-                    Some(origin) => invalidation.with_origin(origin),
-                    None => invalidation,
-                }
-            }));
+            delivered.extend(invalidations);
         }
         let cursor = if let Some(next) = next {
             self.cursor_before(next, cursor, meta, &rows)
@@ -229,19 +255,29 @@ fn delivered_of_horizon(cursor: &Cursor) -> u64 {
     cursor.check() >> PART_BITS
 }
 
+/// All columns of the log, as whoever reads them wants them.
+pub(super) fn select(names: &Names) -> String {
+    let p = names.prefix();
+    format!(
+        "SELECT position, ordinal, CAST(kind AS INTEGER), CAST(namespace AS BLOB), CAST(name AS BLOB), \
+         CAST(coalesce(long_id, log.id) AS BLOB), CAST(coalesce(reason, '') AS BLOB), CAST(node AS BLOB), \
+         coalesce(run, 0), CAST(recorded_at AS INTEGER) FROM {p}log AS log LEFT JOIN {p}node AS node ON node.id = origin"
+    )
+}
+
 /// A row, whatever its columns hold.
-fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Read, Error> {
+pub(super) fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Read, sqlx::Error> {
     Ok(Read {
-        position: unsigned(row.try_get(0).map_err(failed)?),
-        ordinal: row.try_get(1).map_err(failed)?,
-        kind: row.try_get(2).map_err(failed)?,
-        namespace: row.try_get(3).map_err(failed)?,
-        name: row.try_get(4).map_err(failed)?,
-        id: row.try_get(5).map_err(failed)?,
-        reason: row.try_get(6).map_err(failed)?,
-        node: row.try_get(7).map_err(failed)?,
-        run: row.try_get(8).map_err(failed)?,
-        recorded_at: row.try_get(9).map_err(failed)?,
+        position: unsigned(row.try_get(0)?),
+        ordinal: row.try_get(1)?,
+        kind: row.try_get(2)?,
+        namespace: row.try_get(3)?,
+        name: row.try_get(4)?,
+        id: row.try_get(5)?,
+        reason: row.try_get(6)?,
+        node: row.try_get(7)?,
+        run: row.try_get(8)?,
+        recorded_at: row.try_get(9)?,
     })
 }
 

@@ -88,9 +88,10 @@ async fn a_batch_takes_two_statements_and_one_more_for_each_two_thousand_targets
         let mut transaction = outbox.begin().await.unwrap();
         let _ = transaction.record(&batch).await.unwrap();
         transaction.commit().await.unwrap();
+        // It also asks for the counter when it begins and when it ends: triggers may have recorded too.
         assert_eq!(
             sent("counted_"),
-            expected,
+            expected + 2,
             "{targets} targets, in a transaction of its own"
         );
     }

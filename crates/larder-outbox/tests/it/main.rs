@@ -26,6 +26,10 @@ mod following;
 mod running;
 // Waits for tokens.
 mod waiting;
+// How long rows are kept.
+mod purging;
+// What was found from outside.
+mod found;
 // Processes that are killed.
 mod processes;
 // Restored and replaced files.

@@ -1,0 +1,164 @@
+//! How long rows are kept.
+
+use std::time::Duration;
+
+use larder_core::{Applied, Delivered, Fence, Invalidations, Target};
+use larder_outbox::{Error, Retention};
+
+use super::ground::{Ground, MODES, ground, user};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Makes the rows up to a position older by so many minutes.
+async fn age(ground: &Ground, position: i64, minutes: i64) {
+    sqlx::query("UPDATE larder_log SET recorded_at = recorded_at - ? * 60000000 WHERE position <= ?")
+        .bind(minutes)
+        .bind(position)
+        .execute(&ground.pool)
+        .await
+        .unwrap();
+}
+
+/// What is older than it is kept goes, in chunks, the oldest first; the newest commit stays, however old.
+///
+/// Contract: O105 (partial: `retention_max`), O107 (partial: chunks, the floor)
+#[tokio::test]
+async fn old_rows_go_and_the_newest_stays() {
+    for mode in MODES {
+        let ground = ground(mode).await;
+        let start = ground.beginning().await;
+        for id in 1..=30 {
+            let batch = user(id).entity("user", id + 100).unwrap();
+            ground.outbox.record_alone(&batch).await.unwrap();
+        }
+        let retention = Retention::new().retention_max(MINUTE).chunk(7);
+        assert_eq!(ground.outbox.purge(retention).await.unwrap().rows, 0);
+        age(&ground, 20, 2).await;
+        let report = ground.outbox.purge(retention).await.unwrap();
+        assert_eq!((report.rows, report.is_cut_short), (40, false));
+        assert_eq!(ground.number("SELECT min(position) FROM larder_log").await, 21);
+        let source = ground.outbox.source();
+        assert!(matches!(source.read(&start, 9).await.unwrap(), Delivered::Purged));
+        // A row that looks older than one before it waits for that.
+        age(&ground, 30, 2).await;
+        sqlx::query("UPDATE larder_log SET recorded_at = recorded_at + 600000000 WHERE position = 25")
+            .execute(&ground.pool)
+            .await
+            .unwrap();
+        assert_eq!(ground.outbox.purge(retention).await.unwrap().rows, 8);
+        age(&ground, 30, 60).await;
+        assert_eq!(ground.outbox.purge(retention).await.unwrap().rows, 10);
+        assert_eq!(
+            ground
+                .number("SELECT count(*) FROM larder_log WHERE position = 30")
+                .await,
+            2
+        );
+        assert_eq!(
+            ground.outbox.purge(retention).await.unwrap().rows,
+            0,
+            "the newest stays"
+        );
+    }
+}
+
+/// A commit larger than a chunk goes in parts, and is told as purged from the first part on.
+///
+/// Contract: O107 (partial: chunks, the floor)
+#[tokio::test]
+async fn a_large_commit_goes_in_parts() {
+    let ground = ground(MODES[0]).await;
+    let start = ground.beginning().await;
+    let mut batch = Invalidations::default();
+    for id in 0..50 {
+        batch.push(Target::entity("user", id).unwrap()).unwrap();
+    }
+    ground.outbox.record_alone(&batch).await.unwrap();
+    ground.outbox.record_alone(&user(1)).await.unwrap();
+    age(&ground, 1, 5).await;
+    let writer = {
+        let outbox = ground.outbox.clone();
+        tokio::spawn(async move {
+            for id in 0..20 {
+                outbox.record_alone(&user(id)).await.unwrap();
+            }
+        })
+    };
+    let retention = Retention::new().retention_max(MINUTE).chunk(8);
+    let report = ground.outbox.purge(retention).await.unwrap();
+    writer.await.unwrap();
+    assert_eq!(report.rows, 50);
+    assert!(matches!(
+        ground.outbox.source().read(&start, 9).await.unwrap(),
+        Delivered::Purged
+    ));
+    assert_eq!(
+        ground.number("SELECT count(*) FROM larder_log").await,
+        21,
+        "writers were not in the way"
+    );
+}
+
+/// Whoever was behind is flushed; whoever was not goes on; a purge that meets a writer ends.
+///
+/// Contract: O105 (partial: `retention_max`), O107 (partial: busy means later)
+#[tokio::test]
+async fn who_was_behind_is_flushed() {
+    let ground = ground(MODES[0]).await;
+    let (behind, ahead) = (
+        Fence::builder().build().unwrap(),
+        Fence::builder().build().unwrap(),
+    );
+    let mut of_behind = ground.outbox.follower(&behind).build().unwrap();
+    let mut of_ahead = ground.outbox.follower(&ahead).build().unwrap();
+    of_behind.step().await.unwrap();
+    of_ahead.step().await.unwrap();
+    let elsewhere = larder_outbox::Outbox::builder(ground.pool.clone())
+        .open()
+        .await
+        .unwrap();
+    elsewhere.record_alone(&user(1)).await.unwrap();
+    elsewhere.record_alone(&user(2)).await.unwrap();
+    age(&ground, 2, 5).await;
+    of_ahead.step().await.unwrap();
+    let retention = Retention::new().retention_max(MINUTE);
+    let writer = ground.outbox.begin().await.unwrap();
+    assert!(ground.outbox.purge(retention).await.unwrap().is_cut_short);
+    writer.rollback().await.unwrap();
+    assert_eq!(ground.outbox.purge(retention).await.unwrap().rows, 1);
+    let token = elsewhere.record_alone(&user(3)).await.unwrap();
+    let pin = behind.pin(&[Target::entity("user", 1).unwrap()]).unwrap();
+    let step = of_behind.step().await.unwrap();
+    assert!(step.gap && !pin.is_fresh());
+    let step = of_ahead.step().await.unwrap();
+    assert!(!step.gap && step.rows == 1);
+    for fence in [behind, ahead] {
+        assert_eq!(fence.applied(&token), Applied::Yes);
+    }
+}
+
+/// Contract: O105 (partial: the range)
+#[tokio::test]
+async fn what_is_out_of_range_is_refused() {
+    let ground = ground(MODES[0]).await;
+    let day = Duration::from_secs(24 * 3_600);
+    for (retention, option) in [
+        (
+            Retention::new().retention_max(MINUTE - Duration::from_secs(1)),
+            "retention_max",
+        ),
+        (Retention::new().retention_max(31 * day), "retention_max"),
+        (Retention::new().chunk(0), "chunk"),
+        (Retention::new().chunk(10_001), "chunk"),
+    ] {
+        let Err(Error::Config(config)) = ground.outbox.purge(retention).await else {
+            panic!("{retention:?} was taken");
+        };
+        assert_eq!(config.faults()[0].option, option);
+    }
+    ground
+        .outbox
+        .purge(Retention::new().retention_max(30 * day).chunk(10_000))
+        .await
+        .unwrap();
+}
