@@ -10,7 +10,7 @@ Reads products through a Larder pool and through moka's future cache, while writ
 cargo run --release --example storefront -- [OPTIONS]
 
   --seconds N    how long each of the eight runs takes, 1 to 3600; default 2
-  --products N   rows of the table, 100 to 10000000; default 10000
+  --products N   rows of the table, 100 to 10000000; default 100000
   --readers N    tasks that read, 1 to 10000; default 128
   --writers N    tasks that write, 0 to 1000; default 4
   --threads N    threads of the runtime, 1 to 64; default 4
@@ -56,7 +56,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             seconds: 2,
-            products: 10_000,
+            products: 100_000,
             readers: 128,
             writers: 4,
             threads: 4,
