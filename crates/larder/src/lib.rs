@@ -145,9 +145,10 @@ pub mod outbox {
     //! Feature `sqlite`.
 
     pub use larder_outbox::{
-        CommitError, ConfigError, ConfigFault, Database, Error, Follower, FollowerBuilder, FollowerHandle,
-        FollowerStatus, Outbox, OutboxBuilder, OutboxTx, PurgeReport, Recorded, Retention, Step,
-        TransactionError, Wait, WaitMode, Waited, Waiter, WaiterDiagnostics, limits,
+        CommitError, CommitOrder, ConfigError, ConfigFault, Database, Error, Follower, FollowerBuilder,
+        FollowerHandle, FollowerStatus, IsGone, MemoryStore, MemoryTx, Outbox, OutboxBuilder, OutboxTx,
+        PurgeReport, Recorded, Retention, Step, TransactionError, Wait, WaitMode, Waited, Waiter,
+        WaiterDiagnostics, limits,
     };
 }
 

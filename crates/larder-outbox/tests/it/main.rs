@@ -28,6 +28,8 @@ mod running;
 mod waiting;
 // How long rows are kept.
 mod purging;
+// Several nodes over a log in memory, from a seed.
+mod nodes;
 // What was found from outside.
 mod found;
 // Processes that are killed.
