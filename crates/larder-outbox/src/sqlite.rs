@@ -8,6 +8,7 @@ mod purge;
 mod record;
 mod schema;
 mod source;
+mod watch;
 
 use std::sync::Arc;
 
@@ -130,6 +131,7 @@ impl Backend for Sqlite {
             id: identity.source,
             hints,
             entropy,
+            watch: watch::Watch::default(),
         })
     }
 }

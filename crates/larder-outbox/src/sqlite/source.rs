@@ -16,6 +16,7 @@ use larder_core::{
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
 use super::schema::{Meta, meta};
+use super::watch::Watch;
 use super::{begin, epoch, failed, signed, source_failed, unsigned};
 use crate::Error;
 use crate::hints::Hints;
@@ -32,6 +33,7 @@ pub(crate) struct SqliteSource {
     pub(crate) id: SourceId,
     pub(crate) hints: Arc<Hints>,
     pub(crate) entropy: Arc<dyn larder_core::Entropy>,
+    pub(super) watch: Watch,
 }
 
 /// Rows that a read has found.
@@ -61,6 +63,25 @@ impl SqliteSource {
         let cursor = self.cursor(&meta, meta.position.saturating_add(1), last.as_ref(), 0);
         let former = meta.former.iter().copied().map(Epoch::new).collect();
         Ok(Head::new(cursor, former, self.as_of(&meta, meta.position)))
+    }
+
+    async fn read_if_changed(&self, cursor: &Cursor, limit: usize) -> Result<Delivered, Error> {
+        let seen = self.watch.ask(&self.pool, cursor).await;
+        if let Some((_, Some(as_of))) = seen {
+            return Ok(Delivered::Rows(Batch::new(
+                Vec::new(),
+                cursor.clone(),
+                as_of,
+                true,
+            )));
+        }
+        let delivered = self.read_after(cursor, limit).await?;
+        if let (Some((version, _)), Delivered::Rows(batch)) = (seen, &delivered)
+            && batch.caught_up
+        {
+            self.watch.quiet(version, &batch.cursor, batch.as_of).await;
+        }
+        Ok(delivered)
     }
 
     async fn read_after(&self, cursor: &Cursor, limit: usize) -> Result<Delivered, Error> {
@@ -296,7 +317,7 @@ impl Source for SqliteSource {
 
     fn read<'a>(&'a self, cursor: &'a Cursor, limit: usize) -> BoxFuture<'a, Result<Delivered, SourceError>> {
         Box::pin(async move {
-            let delivered = self.read_after(cursor, limit).await;
+            let delivered = self.read_if_changed(cursor, limit).await;
             delivered.map_err(|error| source_failed(self.id, error))
         })
     }

@@ -97,6 +97,37 @@ async fn a_batch_takes_two_statements_and_one_more_for_each_two_thousand_targets
     }
 }
 
+/// A follower that finds nothing has read no table: whether anybody has committed it knows without.
+///
+/// Contract: O42
+#[tokio::test]
+async fn a_quiet_round_reads_no_table() {
+    listen();
+    for (mode, prefix) in MODES.into_iter().zip(["quiet_wal_", "quiet_delete_"]) {
+        let ground = ground(mode).await;
+        let builder = Outbox::builder(ground.pool.clone()).prefix(prefix);
+        builder.migrate().await.unwrap();
+        let outbox = builder.open().await.unwrap();
+        let fence = larder_core::Fence::builder().build().unwrap();
+        let mut follower = outbox.follower(&fence).build().unwrap();
+        follower.step().await.unwrap();
+        follower.step().await.unwrap();
+        // As another process would.
+        let elsewhere = super::ground::pool(&ground.file(), mode).await;
+        let elsewhere = Outbox::builder(elsewhere).prefix(prefix).open().await.unwrap();
+        for id in 0..3 {
+            sent(prefix);
+            for _ in 0..5 {
+                let step = follower.step().await.unwrap();
+                assert!(step.caught_up && step.rows == 0);
+            }
+            assert_eq!(sent(prefix), 0);
+            elsewhere.record_alone(&user(id)).await.unwrap();
+            assert_eq!(follower.step().await.unwrap().rows, 1);
+        }
+    }
+}
+
 /// Rows of several statements are all there, in the order in which they were named, each with a number of its own.
 ///
 /// Contract: O19
@@ -117,4 +148,41 @@ async fn many_targets_keep_their_order() {
     let seen: Vec<String> = ground.seen().await.into_iter().map(|(_, text)| text).collect();
     let expected: Vec<String> = (0..5_000).map(|id| format!("entity:user/{id}")).collect();
     assert_eq!(seen, expected);
+}
+
+/// The number is seen before the read: what is committed while that is under way is read by the next.
+///
+/// Contract: O42
+#[tokio::test]
+async fn what_was_committed_during_a_read_is_read_by_the_next() {
+    let ground = ground(MODES[0]).await;
+    let elsewhere = super::ground::pool(&ground.file(), ground.mode).await;
+    let elsewhere = Outbox::builder(elsewhere).open().await.unwrap();
+    let fence = larder_core::Fence::builder().build().unwrap();
+    let mut follower = ground.outbox.follower(&fence).build().unwrap();
+    follower.step().await.unwrap();
+    for id in 0..60 {
+        let pin = fence.pin(&[Target::entity("user", id).unwrap()]).unwrap();
+        // Something to be read, or the round is over at once.
+        elsewhere.record_alone(&user(1_000)).await.unwrap();
+        let mut step = Box::pin(follower.step());
+        // So far into the round, and then somebody commits.
+        let mut is_over = false;
+        for _ in 0..id % 20 {
+            is_over = larder_testkit::poll_once(step.as_mut()).is_ready();
+            if is_over {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_micros(200)).await;
+        }
+        elsewhere.record_alone(&user(id)).await.unwrap();
+        if is_over {
+            drop(step);
+        } else {
+            step.await.unwrap();
+        }
+        follower.step().await.unwrap();
+        follower.step().await.unwrap();
+        assert!(!pin.is_fresh(), "{id}");
+    }
 }

@@ -1,0 +1,67 @@
+//! [`Watch`]: whether anybody has committed anything since a read, without reading a table.
+//!
+//! SQLite tells each connection a number that changes with every commit of another one (`PRAGMA data_version`). So a connection
+//! that never writes is kept for it, beside the pool. What is always true: without such a connection nothing is known, and
+//! the log is read.
+
+use larder_core::{AsOf, Cursor};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
+use tokio::sync::Mutex;
+
+use super::is_in_memory;
+
+#[derive(Default)]
+pub(super) struct Watch {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    connection: Option<SqliteConnection>,
+    quiet: Option<Quiet>,
+}
+
+/// A read that left nothing over, and the number that was seen before it began.
+#[derive(Clone)]
+struct Quiet {
+    version: i64,
+    cursor: Cursor,
+    as_of: AsOf,
+}
+
+impl Watch {
+    /// The number of now, and the point of the last read if that was from this cursor and nothing was committed since. None where
+    /// it cannot be told: then the log must be read.
+    pub(super) async fn ask(&self, pool: &SqlitePool, cursor: &Cursor) -> Option<(i64, Option<AsOf>)> {
+        if is_in_memory(pool) {
+            return None;
+        }
+        let mut kept = self.kept.lock().await;
+        // Taken out, so that one that fails, or whose answer nobody waits for, is not asked again.
+        let connection = kept.connection.take();
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None => {
+                let options = pool.connect_options();
+                SqliteConnection::connect_with(&options).await.ok()?
+            }
+        };
+        let version: i64 = sqlx::query_scalar("PRAGMA data_version")
+            .fetch_one(&mut connection)
+            .await
+            .ok()?;
+        kept.connection = Some(connection);
+        let quiet = kept.quiet.as_ref();
+        let quiet = quiet.filter(|quiet| quiet.version == version && quiet.cursor == *cursor);
+        Some((version, quiet.map(|quiet| quiet.as_of)))
+    }
+
+    /// A read that began after the number was seen left nothing over.
+    pub(super) async fn quiet(&self, version: i64, cursor: &Cursor, as_of: AsOf) {
+        self.kept.lock().await.quiet = Some(Quiet {
+            version,
+            cursor: cursor.clone(),
+            as_of,
+        });
+    }
+}
