@@ -79,7 +79,7 @@ pub(super) fn statements(names: &Names) -> Vec<String> {
              CASE kind {words} ELSE 'unknown' END AS kind, name, coalesce(long_id, id) AS id, reason, \
              (SELECT node FROM {p}node WHERE {p}node.id = origin) AS node, recorded_at FROM {p}log"
         ),
-        // Only keys and entities have ids. Without one, or with one that is too long for the key and would need a digest, an
+        // Only keys and entities have ids. A whole number is one however it is stored. Without an id, with a fraction, or with one that is too long for the key and would need a digest, an
         // entity becomes its collection and the lists of that, a key its namespace. What is no kind is read as everything.
         format!(
             "CREATE TRIGGER IF NOT EXISTS {p}record_insert INSTEAD OF INSERT ON {p}record BEGIN \
@@ -95,8 +95,11 @@ pub(super) fn statements(names: &Names) -> Vec<String> {
         )
         .replace("FROM asked", &format!(
             "FROM (SELECT CASE NEW.kind {codes} ELSE 0 END AS kind, \
-             CASE WHEN NEW.kind IN ('key', 'entity') THEN CAST(coalesce(NEW.id, '') AS BLOB) ELSE x'' END AS id, \
-             coalesce(NEW.kind IN ('key', 'entity') AND (NEW.id IS NULL OR length(CAST(NEW.id AS BLOB)) > {limit}), 0) AS is_wide) AS asked",
+             CASE WHEN NEW.kind NOT IN ('key', 'entity') THEN x'' \
+             WHEN typeof(NEW.id) = 'real' THEN CAST(CAST(NEW.id AS INTEGER) AS BLOB) \
+             ELSE CAST(coalesce(NEW.id, '') AS BLOB) END AS id, \
+             coalesce(NEW.kind IN ('key', 'entity') AND (NEW.id IS NULL OR length(CAST(NEW.id AS BLOB)) > {limit} \
+             OR (typeof(NEW.id) = 'real' AND NEW.id <> CAST(NEW.id AS INTEGER))), 0) AS is_wide) AS asked",
             limit = crate::limits::ID_INLINE_BYTES_MAX
         )),
     ]

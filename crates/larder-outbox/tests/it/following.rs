@@ -135,6 +135,49 @@ async fn regression_23_a_receipt_that_is_given_too_early_loses_nothing() {
     assert_eq!(node.fence.applied(&token), Applied::Yes);
 }
 
+/// Rows that are applied twice, or in another order, end what they end once applied: no more, and no less.
+///
+/// Contract: O49
+#[test]
+fn twice_or_in_another_order_is_the_same_as_once() {
+    use larder_core::{AsOf, Epoch, Head, SourceId, Timestamp};
+    let (source, epoch) = (SourceId::new(1), Epoch::new(1));
+    larder_testkit::for_each_seed(200, |seed| {
+        let mut random = larder_testkit::Random::seeded(seed);
+        let rows: Vec<Invalidation> = (0..1 + random.below(12))
+            .map(|at| {
+                let target = match random.below(4) {
+                    0 => Target::collection("user").unwrap(),
+                    1 => Target::tag("shop", format!("t{}", random.below(3))).unwrap(),
+                    2 if random.chance(10) => Target::namespace("shop").unwrap(),
+                    _ => of_user(random.below(5)),
+                };
+                Invalidation::new(target, Position::new(at + 1), Timestamp::UNIX_EPOCH)
+            })
+            .collect();
+        let fresh = |rows: &[Invalidation]| {
+            let fence = Fence::builder().build().unwrap();
+            let lane = fence.lane(source).unwrap();
+            let cursor = Cursor::ordered(source, epoch, Position::new(1), 0);
+            lane.begin(&Head::new(cursor, Vec::new(), AsOf::new(source, epoch, 0)));
+            let users = (0..6).map(of_user);
+            let tags = (0..4).map(|tag| Target::tag("shop", format!("t{tag}")).unwrap());
+            let pins: Vec<Pin> = users
+                .chain(tags)
+                .map(|target| fence.pin(&[target]).unwrap())
+                .collect();
+            lane.raise(rows, AsOf::new(source, epoch, 100));
+            pins.iter().map(Pin::is_fresh).collect::<Vec<bool>>()
+        };
+        let once = fresh(&rows);
+        let mut other: Vec<Invalidation> = rows.iter().chain(&rows).cloned().collect();
+        for at in (1..other.len()).rev() {
+            other.swap(at, random.index(at + 1));
+        }
+        assert_eq!(fresh(&other), once);
+    });
+}
+
 /// A start flushes after it has taken the head; a node that hears nothing knows it when its lease is over.
 ///
 /// Contract: O51 (partial: a cold start), O69 (partial: `Starting`, `Live`, `Lagging`), O70 (partial: by the clock)

@@ -137,6 +137,18 @@ async fn rows_of_others_are_never_narrower_than_what_was_asked() {
             vec!["collection:user", "collection:user.lists"],
         ),
         ("'entity'", "''", vec!["entity:user/"]),
+        ("'entity'", "42.0", vec!["entity:user/42"]),
+        ("'entity'", "-7", vec!["entity:user/-7"]),
+        (
+            "'entity'",
+            "1.5",
+            vec!["collection:user", "collection:user.lists"],
+        ),
+        (
+            "'entity'",
+            "1e300",
+            vec!["collection:user", "collection:user.lists"],
+        ),
         ("'key'", "LONG", vec!["namespace:default"]),
         ("'key'", "NULL", vec!["namespace:default"]),
     ] {
