@@ -8,6 +8,7 @@
 pub mod bursts;
 pub mod fence;
 pub mod memory;
+pub mod outbox;
 pub mod pool;
 pub mod replay;
 pub mod report;

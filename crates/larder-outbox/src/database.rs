@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::hints::Hints;
 use crate::names::Names;
 use crate::outbox::Identity;
-use crate::record::{Writing, Written};
+use crate::record::{Given, Writing, Written};
 use crate::{Error, PurgeReport, Retention};
 
 /// A database in which an outbox can lie: `sqlx::Sqlite`. Only Larder implements it.
@@ -34,6 +34,13 @@ pub trait Backend: sqlx::Database {
     ) -> BoxFuture<'a, Result<(), Error>>;
     #[doc(hidden)]
     fn begin(pool: &Pool<Self>) -> BoxFuture<'_, Result<Transaction<'static, Self>, sqlx::Error>>;
+    /// Gives this transaction a position.
+    #[doc(hidden)]
+    fn give<'a>(
+        connection: &'a mut Self::Connection,
+        names: &'a Names,
+        source: SourceId,
+    ) -> BoxFuture<'a, Result<Given, Error>>;
     #[doc(hidden)]
     fn record<'a>(
         connection: &'a mut Self::Connection,

@@ -16,7 +16,7 @@ use crate::database::Database;
 use crate::error::{ConfigError, ConfigFault};
 use crate::hints::Hints;
 use crate::names::Names;
-use crate::record::Writing;
+use crate::record::{Given, Writing};
 use crate::seat::{Own, Seat};
 use crate::{CommitError, Error, OutboxTx, PurgeReport, Recorded, Retention, TransactionError};
 
@@ -243,18 +243,17 @@ impl<D: Database> Outbox<D> {
         token
     }
 
-    /// Begins a transaction that has one position for all that it records. On SQLite it is immediate: it waits here, and not
-    /// later, for whoever else writes.
+    /// Begins a transaction that has one position for all that it records, and is given it now. On SQLite it is immediate: it
+    /// waits here, and not later, for whoever else writes.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::ReadOnly`], [`Error::SchemaMissing`], [`Error::Database`].
     pub async fn begin(&self) -> Result<OutboxTx<'static, D>, Error> {
         self.shared.register().await?;
         let mut transaction = D::begin(&self.shared.pool).await.map_err(D::failed)?;
-        let before = D::counter(&mut transaction, &self.shared.names)
-            .await
-            .map_err(D::failed)?;
-        Ok(OutboxTx::new(Arc::clone(&self.shared), transaction, before))
+        let given = D::give(&mut transaction, &self.shared.names, self.shared.source).await?;
+        self.shared.epoch.store(given.epoch.get(), Ordering::Relaxed);
+        Ok(OutboxTx::new(Arc::clone(&self.shared), transaction, given))
     }
 
     /// Runs `body` in a transaction: commits if it gives `Ok`, and rolls back if it gives an error or panics. The body is a
@@ -340,7 +339,7 @@ impl<D: Database> Shared<D> {
         &self,
         connection: &mut D::Connection,
         batch: &Invalidations,
-        at: Option<larder_core::Position>,
+        given: Option<Given>,
     ) -> Result<Recorded, Error> {
         let mut recorded = Recorded {
             namespace: batch.namespace().clone(),
@@ -360,16 +359,16 @@ impl<D: Database> Shared<D> {
             source: self.source,
             origin: Some(&self.local.origin),
             batch,
-            at,
+            given,
         };
         let written = D::record(connection, writing).await?;
-        self.epoch.store(written.epoch.get(), Ordering::Relaxed);
-        recorded.epoch = written.epoch;
-        recorded.position = Some(written.position);
+        self.epoch.store(written.given.epoch.get(), Ordering::Relaxed);
+        recorded.epoch = written.given.epoch;
+        recorded.position = Some(written.given.position);
         recorded.inserted = written.inserted;
-        recorded.recorded_at = written.recorded_at;
+        recorded.recorded_at = written.given.at;
         let rows = batch.targets().iter().map(|target| {
-            let row = Invalidation::new(target.clone(), written.position, written.recorded_at);
+            let row = Invalidation::new(target.clone(), written.given.position, written.given.at);
             row.with_reason(batch.reason())
                 .with_origin(self.local.origin.clone())
         });

@@ -10,15 +10,21 @@ pub struct Writing<'a> {
     pub(crate) source: SourceId,
     pub(crate) origin: Option<&'a Origin>,
     pub(crate) batch: &'a Invalidations,
-    /// The position that this transaction has been given already.
-    pub(crate) at: Option<Position>,
+    /// What this transaction was given when it began.
+    pub(crate) given: Option<Given>,
+}
+
+/// The position of a transaction, and what was told with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    pub(crate) position: Position,
+    pub(crate) epoch: Epoch,
+    pub(crate) at: Timestamp,
 }
 
 /// What became of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Written {
-    pub(crate) position: Position,
-    pub(crate) epoch: Epoch,
+    pub(crate) given: Given,
     pub(crate) inserted: usize,
-    pub(crate) recorded_at: Timestamp,
 }

@@ -26,7 +26,7 @@ use crate::error::{ConfigError, ConfigFault};
 use crate::hints::Hints;
 use crate::names::Names;
 use crate::outbox::Identity;
-use crate::record::{Writing, Written};
+use crate::record::{Given, Writing, Written};
 use crate::retention::{PurgeReport, Retention};
 
 impl Database for Sqlite {}
@@ -65,6 +65,14 @@ impl Backend for Sqlite {
 
     fn begin(pool: &SqlitePool) -> BoxFuture<'_, Result<Transaction<'static, Sqlite>, sqlx::Error>> {
         Box::pin(begin(pool, "BEGIN IMMEDIATE"))
+    }
+
+    fn give<'a>(
+        connection: &'a mut SqliteConnection,
+        names: &'a Names,
+        source: SourceId,
+    ) -> BoxFuture<'a, Result<Given, Error>> {
+        Box::pin(record::give(connection, names, source))
     }
 
     fn record<'a>(

@@ -7,6 +7,7 @@ use larder_core::{Invalidation, Invalidations, Position, Token};
 
 use crate::database::Database;
 use crate::outbox::Shared;
+use crate::record::Given;
 use crate::{CommitError, Error, Recorded};
 
 /// A transaction of [`Outbox::begin`](crate::Outbox::begin). Dropped, it is rolled back.
@@ -14,10 +15,7 @@ use crate::{CommitError, Error, Recorded};
 pub struct OutboxTx<'c, D: Database> {
     outbox: Arc<Shared<D>>,
     transaction: sqlx::Transaction<'c, D>,
-    /// The last position that was given out before it.
-    before: Position,
-    /// The receipt for the first batch that was not empty: the others have the same position.
-    recorded: Option<Recorded>,
+    given: Given,
     /// Everything that was recorded, as it will be delivered.
     rows: Vec<Invalidation>,
     /// A batch was refused by the database.
@@ -25,16 +23,11 @@ pub struct OutboxTx<'c, D: Database> {
 }
 
 impl<'c, D: Database> OutboxTx<'c, D> {
-    pub(crate) fn new(
-        outbox: Arc<Shared<D>>,
-        transaction: sqlx::Transaction<'c, D>,
-        before: Position,
-    ) -> Self {
+    pub(crate) fn new(outbox: Arc<Shared<D>>, transaction: sqlx::Transaction<'c, D>, given: Given) -> Self {
         OutboxTx {
             outbox,
             transaction,
-            before,
-            recorded: None,
+            given,
             rows: Vec::new(),
             lacks_a_batch: false,
         }
@@ -45,21 +38,20 @@ impl<'c, D: Database> OutboxTx<'c, D> {
         &mut self.transaction
     }
 
-    /// Records a batch at the position of this transaction: targets that it has recorded before count once. Two statements, and
-    /// one more for each 2,000 targets; an empty batch sends none.
+    /// Records a batch at the position of this transaction: targets that it has recorded before count once. One statement
+    /// for each 2,000 targets; an empty batch sends none.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn record(&mut self, batch: &Invalidations) -> Result<Recorded, Error> {
-        let at = self.recorded.as_ref().and_then(Recorded::position);
         // Until it has succeeded, also when it is dropped half way.
         let lacked = std::mem::replace(&mut self.lacks_a_batch, true);
-        let recorded = self.outbox.record(&mut self.transaction, batch, at).await?;
+        let recorded = self
+            .outbox
+            .record(&mut self.transaction, batch, Some(self.given))
+            .await?;
         self.lacks_a_batch = lacked;
         self.rows.extend(recorded.rows.iter().cloned());
-        if self.recorded.is_none() && recorded.position().is_some() {
-            self.recorded = Some(recorded.clone());
-        }
         Ok(recorded)
     }
 
@@ -95,12 +87,12 @@ impl<'c, D: Database> OutboxTx<'c, D> {
     /// own. Nobody else could record anything since it began.
     async fn all_rows(&mut self) -> Result<Vec<Invalidation>, sqlx::Error> {
         let names = &self.outbox.names;
-        let after = D::counter(&mut self.transaction, names).await?;
-        let own = u64::from(self.recorded.is_some());
-        if after.get() == self.before.get().saturating_add(own) {
+        let own = self.given.position;
+        if D::counter(&mut self.transaction, names).await? == own {
             return Ok(std::mem::take(&mut self.rows));
         }
-        D::since(&mut self.transaction, names, self.before).await
+        let before = Position::new(own.get().saturating_sub(1));
+        D::since(&mut self.transaction, names, before).await
     }
 
     /// Ends without a trace.
@@ -122,7 +114,7 @@ impl<'c, D: Database> OutboxTx<'c, D> {
 impl<D: Database> fmt::Debug for OutboxTx<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutboxTx")
-            .field("recorded", &self.recorded)
+            .field("position", &self.given.position)
             .finish_non_exhaustive()
     }
 }

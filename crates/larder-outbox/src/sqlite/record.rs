@@ -9,7 +9,7 @@ use super::{failed, signed, unsigned};
 use crate::Error;
 use crate::limits::TARGETS_A_STATEMENT;
 use crate::names::Names;
-use crate::record::{Writing, Written};
+use crate::record::{Given, Writing, Written};
 use crate::row::Written as Parts;
 
 /// Statements for up to so many targets are prepared once and kept.
@@ -18,46 +18,55 @@ const KEPT_TARGETS: usize = 8;
 const SHARED_VALUES: usize = 5;
 
 /// Writes a batch that is not empty.
-pub(crate) async fn record(
+pub(super) async fn record(
     connection: &mut SqliteConnection,
     writing: &Writing<'_>,
 ) -> Result<Written, Error> {
-    let mut written = position(connection, writing).await?;
+    let given = match writing.given {
+        Some(given) => given,
+        None => give(connection, writing.names, writing.source).await?,
+    };
+    let mut written = Written { given, inserted: 0 };
     let namespace = writing.batch.namespace();
     let targets = writing.batch.targets().iter();
     let rows: Vec<Parts<'_>> = targets
         .filter_map(|target| Parts::of(target, namespace))
         .collect();
     for chunk in rows.chunks(TARGETS_A_STATEMENT) {
-        written.inserted += insert(connection, writing, &written, chunk).await?;
+        written.inserted += insert(connection, writing, &given, chunk).await?;
     }
     Ok(written)
 }
 
-/// Raises the counter, and asks in the same statement whose it is. Within one transaction the position stays what it was,
-/// and the counter is never below it: a savepoint that was rolled back has taken it back too.
-async fn position(connection: &mut SqliteConnection, writing: &Writing<'_>) -> Result<Written, Error> {
-    let p = writing.names.prefix();
+/// Raises the counter, and asks in the same statement whose it is.
+pub(super) async fn give(
+    connection: &mut SqliteConnection,
+    names: &Names,
+    source: SourceId,
+) -> Result<Given, Error> {
+    let p = names.prefix();
     let raise = format!(
-        "UPDATE {p}meta SET value = CASE WHEN ?1 = 0 THEN value + 1 ELSE max(value, ?1) END WHERE key = 'position' \
+        "UPDATE {p}meta SET value = value + 1 WHERE key = 'position' \
          RETURNING value, (SELECT value FROM {p}meta WHERE key = 'source'), \
          (SELECT value FROM {p}meta WHERE key = 'epoch'), {NOW_MICROS}"
     );
     let row = sqlx::query(AssertSqlSafe(raise))
-        .bind(signed(writing.at.map_or(0, Position::get)))
         .fetch_optional(connection)
         .await
         .map_err(failed)?
         .ok_or(Error::Damaged)?;
     let number = |at: usize| row.try_get::<i64, _>(at).map(unsigned).map_err(failed);
-    if SourceId::new(number(1)?) != writing.source {
+    if SourceId::new(number(1)?) != source {
         return Err(Error::WrongDatabase);
     }
-    Ok(Written {
-        position: writing.at.unwrap_or(Position::new(number(0)?)),
+    let position = number(0)?;
+    if i64::try_from(position).map_or(true, |position| position <= 0) {
+        return Err(Error::Damaged);
+    }
+    Ok(Given {
+        position: Position::new(position),
         epoch: Epoch::new(number(2)?),
-        inserted: 0,
-        recorded_at: Timestamp::from_micros(row.try_get(3).map_err(failed)?),
+        at: Timestamp::from_micros(row.try_get(3).map_err(failed)?),
     })
 }
 
@@ -65,7 +74,7 @@ async fn position(connection: &mut SqliteConnection, writing: &Writing<'_>) -> R
 async fn insert(
     connection: &mut SqliteConnection,
     writing: &Writing<'_>,
-    written: &Written,
+    given: &Given,
     rows: &[Parts<'_>],
 ) -> Result<usize, Error> {
     let p = writing.names.prefix();
@@ -86,11 +95,11 @@ async fn insert(
     let reason = Some(writing.batch.reason().as_str()).filter(|reason| !reason.is_empty());
     let mut query = sqlx::query(AssertSqlSafe(sql))
         .persistent(rows.len() <= KEPT_TARGETS)
-        .bind(signed(written.position.get()))
+        .bind(signed(given.position.get()))
         .bind(reason)
         .bind(writing.origin.map(Origin::node))
         .bind(writing.origin.map(|origin| signed(origin.run())))
-        .bind(written.recorded_at.as_micros());
+        .bind(given.at.as_micros());
     for (ordinal, row) in (0_i64..).zip(rows) {
         let (id, rest) = row.id_and_rest();
         query = query

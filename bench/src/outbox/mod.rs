@@ -1,0 +1,105 @@
+//! The outbox over SQLite beside what is written by hand: the benchmarks of the outbox's contract, section 19, with its targets,
+//! as far as the outbox stands. HydraCache's outbox and a queue of claimed rows are not here yet; both belong beside claims.
+//!
+//! Always true: every subject has a database file of its own, in write-ahead mode with `synchronous = NORMAL`, and one task.
+//! *Poller* is what services write by hand: a serial id, a body in JSON, `WHERE id > cursor`.
+
+mod bytes;
+mod follow;
+mod record;
+mod wait;
+
+use std::error::Error;
+use std::path::Path;
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+pub use bytes::bytes;
+pub use follow::follow;
+pub use record::record;
+pub use wait::wait;
+
+use crate::{Measured, Report, Row, Target};
+
+/// What a benchmark may fail of.
+pub type Outcome = Result<(), Box<dyn Error>>;
+
+/// A database in a folder that goes with it.
+struct Database {
+    folder: TempDir,
+    pool: SqlitePool,
+}
+
+impl Database {
+    async fn new() -> Result<Self, Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(3)
+            .connect_with(options(&folder.path().join("bench.db")))
+            .await?;
+        sqlx::query("CREATE TABLE accounts (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL)")
+            .execute(&pool)
+            .await?;
+        sqlx::query("INSERT INTO accounts VALUES (1, 0)")
+            .execute(&pool)
+            .await?;
+        sqlx::query("CREATE TABLE poller (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL)")
+            .execute(&pool)
+            .await?;
+        Ok(Database { folder, pool })
+    }
+
+    /// How many bytes the pages of a table take up.
+    async fn bytes_of(&self, table: &str) -> Result<i64, sqlx::Error> {
+        sqlx::query_scalar("SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = ?")
+            .bind(table)
+            .fetch_one(&self.pool)
+            .await
+    }
+}
+
+fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_time().build()
+}
+
+/// The body that the poller writes for one target.
+fn body(entity: &str, id: u64) -> String {
+    format!(r#"{{"namespace":"default","kind":"entity","name":"{entity}","id":"{id}"}}"#)
+}
+
+/// A row for each peer: how many a second, beside how many the peer does.
+fn throughput(
+    report: Report,
+    benchmark: &'static str,
+    case: &str,
+    measured: &[Measured],
+    targets: &[(&str, Target)],
+) -> std::io::Result<()> {
+    let Some((larder, peers)) = measured.split_first() else {
+        return Ok(());
+    };
+    for peer in peers {
+        let target = targets.iter().find(|(name, _)| *name == peer.name());
+        report.row(&Row {
+            benchmark,
+            case: case.to_owned(),
+            larder: larder.per_second(),
+            unit: "/s",
+            peer: Some((peer.name().to_owned(), peer.per_second())),
+            ratios: peer.over(larder),
+            target: target.map_or(Target::None, |(_, target)| *target),
+        })?;
+    }
+    Ok(())
+}
