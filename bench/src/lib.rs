@@ -15,7 +15,33 @@ pub mod report;
 pub mod rounds;
 pub mod traces;
 
+use std::error::Error;
+
 pub use bursts::burst;
 pub use memory::{Counting, bytes_kept};
 pub use report::{Report, Row, Target};
 pub use rounds::{Measured, ROUNDS, Rounds};
+
+/// What a benchmark may fail of: an output that is closed, a runtime or a database that cannot be made.
+pub type Outcome = Result<(), Box<dyn Error>>;
+
+/// A benchmark, by the name that the contract gives it.
+pub type Benchmark = (&'static str, fn(Report) -> Outcome);
+
+/// Runs the benchmarks that the command line names, or all of them.
+///
+/// # Errors
+/// When one is named that is not here, and when one fails.
+pub fn run_named(benchmarks: &[Benchmark]) -> Outcome {
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    let is_here = |name: &&String| benchmarks.iter().any(|(known, _)| known == name);
+    if let Some(unknown) = named.iter().find(|name| !is_here(name)) {
+        return Err(format!("there is no benchmark `{unknown}` here").into());
+    }
+    for (name, benchmark) in benchmarks {
+        if named.is_empty() || named.iter().any(|wanted| wanted == name) {
+            benchmark(Report)?;
+        }
+    }
+    Ok(())
+}

@@ -3,17 +3,13 @@
 //! All of them take a few minutes; the names of some run those alone. What is measured, and against what, stands in
 //! `larder_bench::pool`.
 
-use larder_bench::{Counting, Report, pool};
+use larder_bench::{Counting, Outcome, pool, run_named};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A benchmark, by the name that the contract gives it.
-type Benchmark = (&'static str, fn(Report) -> pool::Outcome);
-
-fn main() -> pool::Outcome {
-    let named: Vec<String> = std::env::args().skip(1).collect();
-    let benchmarks: [Benchmark; 11] = [
+fn main() -> Outcome {
+    run_named(&[
         ("get", pool::get),
         ("get_two_threads", pool::get_two_threads),
         ("get_while_writing", pool::get_while_writing),
@@ -25,17 +21,5 @@ fn main() -> pool::Outcome {
         ("fetch_miss", pool::fetch_miss),
         ("fetch_herd", pool::fetch_herd),
         ("memory", pool::memory),
-    ];
-    if let Some(unknown) = named
-        .iter()
-        .find(|name| benchmarks.iter().all(|(known, _)| known != name))
-    {
-        return Err(format!("there is no benchmark `{unknown}` here").into());
-    }
-    for (name, benchmark) in benchmarks {
-        if named.is_empty() || named.iter().any(|wanted| wanted == name) {
-            benchmark(Report)?;
-        }
-    }
-    Ok(())
+    ])
 }

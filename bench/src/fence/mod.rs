@@ -17,6 +17,7 @@ pub use invalidate::invalidate;
 pub use memory::memory;
 pub use pin::pin;
 
+use crate::Outcome;
 use larder_core::{Cause, Fence, Pin, Reason, Target};
 use quick_cache::DefaultHashBuilder;
 use std::error::Error;
@@ -26,9 +27,6 @@ const ENTRIES: u64 = 100_000;
 
 type Quick = quick_cache::sync::Cache<u64, u64>;
 type Moka = moka::sync::Cache<u64, u64, DefaultHashBuilder>;
-
-/// What a benchmark may fail of: a name that is no name, a fence that refuses, an output that is closed.
-pub type Outcome = Result<(), Box<dyn Error>>;
 
 fn fence() -> Result<Fence, Box<dyn Error>> {
     Ok(Fence::builder().build()?)

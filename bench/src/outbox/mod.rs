@@ -22,10 +22,8 @@ pub use follow::follow;
 pub use record::record;
 pub use wait::wait;
 
+use crate::Outcome;
 use crate::{Measured, Report, Row, Target};
-
-/// What a benchmark may fail of.
-pub type Outcome = Result<(), Box<dyn Error>>;
 
 /// A database in a folder that goes with it.
 struct Database {

@@ -28,16 +28,13 @@ pub use memory::memory;
 pub use mixed::mixed_zipf;
 pub use writing::get_while_writing;
 
+use crate::Outcome;
 use crate::{Measured, Report, Row, Target};
-use std::error::Error;
 
 /// How many entries there are, unless a benchmark says otherwise.
 const ENTRIES: u64 = 100_000;
 /// Room for twice as many: an engine in shards evicts from a full shard while another has room, and these evict nothing.
 const ROOMY: u64 = 2 * ENTRIES;
-
-/// What a benchmark may fail of: an output that is closed, a runtime that cannot be built.
-pub type Outcome = Result<(), Box<dyn Error>>;
 
 /// What is compared of two subjects.
 #[derive(Clone, Copy)]
