@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use crate::hints::Hints;
 use crate::names::Names;
-use crate::outbox::Identity;
-use crate::record::{Given, Writing, Written};
+use crate::record::{Given, Identity, Writing, Written};
 use crate::{Error, PurgeReport, Retention};
 
 /// A database in which an outbox can lie: `sqlx::Sqlite`. Only Larder implements it.

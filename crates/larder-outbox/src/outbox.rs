@@ -86,13 +86,6 @@ impl Local {
     }
 }
 
-/// Which log an outbox was opened in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub(crate) source: SourceId,
-    pub(crate) epoch: Epoch,
-}
-
 /// Says what an outbox is to be.
 #[must_use = "a builder does nothing until it migrates or opens"]
 pub struct OutboxBuilder<D: Database> {

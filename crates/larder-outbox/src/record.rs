@@ -1,4 +1,4 @@
-//! A batch on its way into an open transaction, and what became of it.
+//! What an outbox and its database say to each other: which log it is, a batch on its way, and what became of it.
 
 use larder_core::{Epoch, Invalidations, Origin, Position, SourceId, Timestamp};
 
@@ -27,4 +27,11 @@ pub struct Given {
 pub struct Written {
     pub(crate) given: Given,
     pub(crate) inserted: usize,
+}
+
+/// Which log an outbox was opened in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub(crate) source: SourceId,
+    pub(crate) epoch: Epoch,
 }

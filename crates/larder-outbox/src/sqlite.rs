@@ -25,8 +25,7 @@ use crate::database::{Backend, Database};
 use crate::error::{ConfigError, ConfigFault};
 use crate::hints::Hints;
 use crate::names::Names;
-use crate::outbox::Identity;
-use crate::record::{Given, Writing, Written};
+use crate::record::{Given, Identity, Writing, Written};
 use crate::retention::{PurgeReport, Retention};
 
 impl Database for Sqlite {}
