@@ -75,7 +75,8 @@ pub fn options(file: &Path, mode: SqliteJournalMode) -> SqliteConnectOptions {
         .filename(file)
         .create_if_missing(true)
         .journal_mode(mode)
-        .busy_timeout(Duration::from_millis(200))
+        // Longer than any writer takes, however slow the machine is.
+        .busy_timeout(Duration::from_secs(20))
 }
 
 pub async fn pool(file: &Path, mode: SqliteJournalMode) -> SqlitePool {
@@ -107,4 +108,13 @@ pub fn user(id: u64) -> Invalidations {
     Invalidations::new(Namespace::default(), "test")
         .entity("user", id)
         .unwrap()
+}
+
+/// An outbox on the same file that waits for no writer.
+pub async fn impatient(ground: &Ground) -> (SqlitePool, Outbox<Sqlite>) {
+    let options = options(&ground.file(), ground.mode).busy_timeout(Duration::ZERO);
+    let pool = SqlitePoolOptions::new().max_connections(4);
+    let pool = pool.connect_with(options).await.unwrap();
+    let outbox = Outbox::builder(pool.clone()).open().await.unwrap();
+    (pool, outbox)
 }

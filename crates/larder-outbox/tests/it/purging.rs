@@ -123,7 +123,8 @@ async fn who_was_behind_is_flushed() {
     of_ahead.step().await.unwrap();
     let retention = Retention::new().retention_max(MINUTE);
     let writer = ground.outbox.begin().await.unwrap();
-    assert!(ground.outbox.purge(retention).await.unwrap().is_cut_short);
+    let (_, impatient) = super::ground::impatient(&ground).await;
+    assert!(impatient.purge(retention).await.unwrap().is_cut_short);
     writer.rollback().await.unwrap();
     assert_eq!(ground.outbox.purge(retention).await.unwrap().rows, 1);
     let token = elsewhere.record_alone(&user(3)).await.unwrap();

@@ -253,12 +253,13 @@ async fn what_cannot_be_recorded_is_refused_by_name() {
         foreign.rollback().await.unwrap();
 
         let writer = ours.outbox.begin().await.unwrap();
-        let mut late = ours.pool.begin().await.unwrap();
-        let refused = ours.outbox.record(&mut late, &user(1)).await;
+        let (pool, impatient) = super::ground::impatient(&ours).await;
+        let mut late = pool.begin().await.unwrap();
+        let refused = impatient.record(&mut late, &user(1)).await;
         assert!(matches!(refused, Err(Error::Busy(_))), "{refused:?}");
         assert!(refused.unwrap_err().is_retryable());
         late.rollback().await.unwrap();
-        let refused = ours.outbox.begin().await;
+        let refused = impatient.begin().await;
         assert!(matches!(refused, Err(Error::Busy(_))), "{refused:?}");
         writer.rollback().await.unwrap();
 
