@@ -9,6 +9,10 @@
 //! Rows may also be written in SQL, by triggers or in other languages, through the view `larder_record`:
 //! `INSERT INTO larder_record (kind, name, id, reason) VALUES ('entity', 'user', '42', 'renamed')`.
 #![cfg_attr(not(test), warn(missing_docs))]
+#![cfg_attr(
+    not(feature = "sqlite"),
+    expect(dead_code, reason = "what only a database needs")
+)]
 
 mod outbox;
 mod transaction;
