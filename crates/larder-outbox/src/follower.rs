@@ -268,7 +268,7 @@ impl Follower {
     /// Tells what this follower does, and asks it to flush; from any thread.
     #[must_use]
     pub fn handle(&self) -> FollowerHandle {
-        FollowerHandle::new(Arc::clone(&self.seat), Arc::clone(&self.board), self.source.id())
+        FollowerHandle::new(&self.seat, Arc::clone(&self.board), self.source.id())
     }
 }
 

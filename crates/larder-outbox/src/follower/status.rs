@@ -1,6 +1,6 @@
 //! What a follower tells about itself.
 
-use larder_core::sync::{Arc, Mutex};
+use larder_core::sync::{Arc, Mutex, Weak};
 use larder_core::{Cursor, LaneState, Moment, SourceError, SourceId};
 
 use super::Step;
@@ -22,7 +22,8 @@ pub(super) struct Board {
 /// A way to look at a follower from anywhere, and to ask it to flush. Clones are of the same follower.
 #[derive(Clone)]
 pub struct FollowerHandle {
-    seat: Arc<Seat>,
+    /// Of a follower that may be gone: whoever looks on does not keep its place.
+    seat: Weak<Seat>,
     board: Arc<Mutex<Board>>,
     source: SourceId,
 }
@@ -33,9 +34,9 @@ pub struct FollowerHandle {
 pub struct FollowerStatus {
     /// The source that it follows.
     pub source: SourceId,
-    /// Whether what this node keeps may be believed.
+    /// Whether what this node keeps may be believed; `Suspect` if the follower is gone.
     pub state: LaneState,
-    /// How far the source has been applied; none before the first round.
+    /// How far the source has been applied; none before the first round, and if the follower is gone.
     pub cursor: Option<Cursor>,
     /// Rows that were delivered.
     pub rows: u64,
@@ -71,14 +72,18 @@ impl Board {
 }
 
 impl FollowerHandle {
-    pub(super) fn new(seat: Arc<Seat>, board: Arc<Mutex<Board>>, source: SourceId) -> Self {
+    pub(super) fn new(seat: &Arc<Seat>, board: Arc<Mutex<Board>>, source: SourceId) -> Self {
+        let seat = Arc::downgrade(seat);
         FollowerHandle { seat, board, source }
     }
 
     /// What it has done so far.
     #[must_use]
     pub fn status(&self) -> FollowerStatus {
-        let (state, cursor) = (self.seat.lane.state(), self.seat.lane.cursor());
+        let seat = self.seat.upgrade();
+        let lane = seat.as_ref().map(|seat| &seat.lane);
+        let state = lane.map_or(LaneState::Suspect, larder_core::Lane::state);
+        let cursor = lane.and_then(larder_core::Lane::cursor);
         let board = self.board.lock();
         FollowerStatus {
             source: self.source,

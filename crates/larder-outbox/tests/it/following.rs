@@ -303,7 +303,10 @@ async fn a_follower_may_be_limited_to_namespaces() {
     assert_eq!(node.follower.step().await.unwrap().rows, 3);
     assert!(of_ours.iter().all(|pin| !pin.is_fresh()) && of_theirs.iter().all(Pin::is_fresh));
     assert_eq!(node.fence.applied(&token), Applied::Yes);
+    // Whoever looks on keeps no place.
+    let handle = node.follower.handle();
     drop(node.follower);
+    assert_eq!(handle.status().state, LaneState::Suspect);
     node.outbox.follower(&node.fence).build().unwrap();
 }
 
