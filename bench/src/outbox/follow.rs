@@ -3,18 +3,16 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use larder_core::{Cursor, CursorHome, Fence, Invalidations, Position, SaveError};
+use larder_core::{Cursor, CursorHome, Fence, Position, SaveError};
 use larder_outbox::Outbox;
 use sqlx::Sqlite;
 use tokio::runtime::Runtime;
 
-use super::{Database, Outcome, body, runtime, throughput};
+use super::{Database, Outcome, backlog, runtime, throughput};
 use crate::{Report, Rounds, Target};
 
 /// Rows of the backlog, two for each commit.
 const ROWS: u64 = 200_000;
-/// Commits that are recorded in one transaction, so that the backlog is made soon.
-const COMMITS_AT_ONCE: u64 = 1_000;
 const ROWS_A_READ: i64 = 1_000;
 
 /// A cursor that is always the first.
@@ -37,7 +35,9 @@ impl CursorHome for Home {
 pub fn follow(report: Report) -> Outcome {
     let runtime = runtime()?;
     let database = runtime.block_on(Database::new())?;
-    let outbox = runtime.block_on(backlog(&database))?;
+    let outbox = runtime.block_on(backlog(&database, ROWS / 2, |commit| {
+        [("account", commit), ("owner", commit)]
+    }))?;
     let mut rounds = Rounds::new(ROWS);
     rounds.subject_timing_itself("larder", |_| followed(&runtime, &outbox));
     rounds.subject_timing_itself("poller, bare read", |_| {
@@ -56,28 +56,6 @@ pub fn follow(report: Report) -> Outcome {
         &targets,
     )?;
     Ok(())
-}
-
-async fn backlog(database: &Database) -> Result<Outbox<Sqlite>, Box<dyn std::error::Error>> {
-    let builder = Outbox::builder(database.pool.clone());
-    builder.migrate().await?;
-    let outbox = builder.open().await?;
-    for first in (0..ROWS / 2).step_by(usize::try_from(COMMITS_AT_ONCE)?) {
-        let mut transaction = database.pool.begin_with("BEGIN IMMEDIATE").await?;
-        for id in first..first + COMMITS_AT_ONCE {
-            let batch = Invalidations::default()
-                .entity("account", id)?
-                .entity("owner", id)?;
-            let _ = outbox.record(&mut transaction, &batch).await?;
-            sqlx::query("INSERT INTO poller (body) VALUES (?), (?)")
-                .bind(body("account", id))
-                .bind(body("owner", id))
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-    }
-    Ok(outbox)
 }
 
 /// All rows, by a follower that has just started, with a fence of its own.

@@ -12,8 +12,10 @@ mod wait;
 use std::error::Error;
 use std::path::Path;
 
-use sqlx::SqlitePool;
+use larder_core::Invalidations;
+use larder_outbox::Outbox;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -74,6 +76,37 @@ fn runtime() -> std::io::Result<Runtime> {
 /// The body that the poller writes for one target.
 fn body(entity: &str, id: u64) -> String {
     format!(r#"{{"namespace":"default","kind":"entity","name":"{entity}","id":"{id}"}}"#)
+}
+
+/// Commits that are recorded in one transaction, so that a backlog is made soon.
+const COMMITS_AT_ONCE: u64 = 1_000;
+
+/// So many commits of two targets each, in the outbox and in the poller's table.
+async fn backlog(
+    database: &Database,
+    commits: u64,
+    targets: impl Fn(u64) -> [(&'static str, u64); 2],
+) -> Result<Outbox<Sqlite>, Box<dyn Error>> {
+    let builder = Outbox::builder(database.pool.clone());
+    builder.migrate().await?;
+    let outbox = builder.open().await?;
+    for first in (0..commits).step_by(usize::try_from(COMMITS_AT_ONCE)?) {
+        let mut transaction = database.pool.begin_with("BEGIN IMMEDIATE").await?;
+        for commit in first..first + COMMITS_AT_ONCE {
+            let [(one, of_one), (other, of_other)] = targets(commit);
+            let batch = Invalidations::default()
+                .entity(one, of_one)?
+                .entity(other, of_other)?;
+            let _ = outbox.record(&mut transaction, &batch).await?;
+            sqlx::query("INSERT INTO poller (body) VALUES (?), (?)")
+                .bind(body(one, of_one))
+                .bind(body(other, of_other))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+    }
+    Ok(outbox)
 }
 
 /// A row for each peer: how many a second, beside how many the peer does.
