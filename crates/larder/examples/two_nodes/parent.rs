@@ -39,10 +39,12 @@ pub(crate) fn run(options: &Options) -> Result<bool, Fault> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("two_nodes.db");
     make(&file, options.rows)?;
-    println!(
+    writeln!(
+        std::io::stdout(),
         "two processes over one SQLite file of {} rows, {} s; each is killed once",
-        options.rows, options.seconds
-    );
+        options.rows,
+        options.seconds
+    )?;
     let mut play = Play::new(options, &file)?;
     let part = Duration::from_secs(options.seconds) / 3;
     play.listen(part)?;
@@ -51,7 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Fault> {
     play.kill(0)?;
     play.listen(part)?;
     play.stop()?;
-    Ok(play.report())
+    Ok(play.report()?)
 }
 
 /// The table, and the tables of the outbox.
@@ -177,11 +179,14 @@ impl<'a> Play<'a> {
         self.listen(Duration::from_millis(200))
     }
 
-    fn report(&mut self) -> bool {
-        println!(
+    /// Says how it was; whether everything held.
+    fn report(&mut self) -> std::io::Result<bool> {
+        let mut out = std::io::stdout().lock();
+        writeln!(
+            out,
             "\n{:8} {:>10} {:>7} {:>7} {:>16}",
             "process", "reads", "hits", "stale", "sure after"
-        );
+        )?;
         for (name, known) in NAMES.iter().zip(&self.known) {
             let Tally {
                 reads, loads, stale, ..
@@ -192,10 +197,11 @@ impl<'a> Play<'a> {
                 .iter()
                 .map(|time| format!("{} ms", time.as_millis()))
                 .collect();
-            println!(
+            writeln!(
+                out,
                 "{name:8} {reads:>10} {hits:>6.1}% {stale:>7} {:>16}",
                 starts.join(", ")
-            );
+            )?;
         }
         self.lags.sort_unstable();
         let at = |part: usize| {
@@ -203,21 +209,22 @@ impl<'a> Play<'a> {
             let nanos = self.lags.get(index).copied().unwrap_or_default();
             Duration::from_nanos(nanos)
         };
-        println!(
+        writeln!(
+            out,
             "\n{} commits; {} of them while the reader was there: applied after {:.1?} (p50), {:.1?} (p99)",
             self.writes,
             self.lags.len(),
             at(50),
             at(99)
-        );
+        )?;
         let late: u64 = self.known.iter().map(|known| known.total.late).sum();
         let stale: u64 = self.known.iter().map(|known| known.total.stale).sum();
         let all_came_back = self.known.iter().all(|known| known.starts.len() == 2);
-        println!("stale reads: {stale}; commits that were not applied: {late}");
+        writeln!(out, "stale reads: {stale}; commits that were not applied: {late}")?;
         if !all_came_back {
-            println!("not every process came back");
+            writeln!(out, "not every process came back")?;
         }
-        stale == 0 && late == 0 && all_came_back && self.writes > 0 && !self.lags.is_empty()
+        Ok(stale == 0 && late == 0 && all_came_back && self.writes > 0 && !self.lags.is_empty())
     }
 }
 
