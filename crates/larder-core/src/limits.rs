@@ -82,7 +82,11 @@ pub struct Limit {
 }
 
 impl Limit {
-    const fn new(name: &'static str, default: usize, min: usize, max: usize) -> Self {
+    /// An option. Each crate that has options has its own.
+    ///
+    /// # Panics
+    /// If the default is out of the range; in a constant that is an error of the compiler.
+    pub const fn new(name: &'static str, default: usize, min: usize, max: usize) -> Self {
         assert!(min <= default, "the default is below the range");
         assert!(default <= max, "the default is above the range");
         Self {

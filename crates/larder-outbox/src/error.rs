@@ -42,6 +42,23 @@ pub enum Error {
     /// A follower of this source is at work on this fence.
     #[error("this source has a follower on this fence")]
     AlreadyFollowing,
+    /// No group of this name has begun.
+    #[error("there is no group {group:?}")]
+    NoSuchGroup {
+        /// The name that was asked for.
+        group: String,
+    },
+    /// The group has as many dead letters as it may, and claims no more until some are reset or discarded.
+    #[error("the group {group:?} has {dead} dead letters, and claims no more")]
+    DeadLettersFull {
+        /// The group.
+        group: String,
+        /// How many there are.
+        dead: u64,
+    },
+    /// A store that is not one of Larder's failed.
+    #[error("the store failed")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The fence refused.
     #[error("the fence has no place for another source")]
     Fence(#[source] larder_core::FenceError),
@@ -93,6 +110,14 @@ pub struct ConfigFault {
 impl ConfigError {
     pub(crate) fn of(faults: Vec<ConfigFault>) -> Error {
         Error::Config(Self { faults })
+    }
+
+    /// An error if there is any fault.
+    pub(crate) fn of_any(faults: Vec<ConfigFault>) -> Result<(), Error> {
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(Self::of(faults))
     }
 
     /// All of them, in the order of the options.

@@ -17,7 +17,10 @@
 mod outbox;
 mod transaction;
 
+mod store;
+
 mod follower;
+mod relay;
 mod seat;
 mod wait;
 
@@ -27,6 +30,7 @@ mod hints;
 pub mod limits;
 mod memory;
 mod names;
+mod pace;
 mod record;
 mod recorded;
 mod retention;
@@ -40,6 +44,14 @@ pub use follower::{Follower, FollowerBuilder, FollowerHandle, FollowerStatus, St
 pub use memory::{CommitOrder, IsGone, MemoryStore, MemoryTx};
 pub use outbox::{Outbox, OutboxBuilder};
 pub use recorded::Recorded;
+pub use relay::{
+    Backoff, Publish, PublishFn, Published, Relay, RelayBuilder, RelayDiagnostics, RelayReport, RunError,
+    ToSink,
+};
 pub use retention::{PurgeReport, Retention};
+pub use store::{
+    Claim, Completed, Count, DeadLetters, Failed, Group, Lease, Next, OutboxRow, OutboxStatus, OutboxStore,
+    RowId, RowIdError, RowState, Start, TokenStatus,
+};
 pub use transaction::OutboxTx;
 pub use wait::{Wait, WaitMode, Waited, Waiter, WaiterDiagnostics};

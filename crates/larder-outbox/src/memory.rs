@@ -4,18 +4,23 @@
 //! Postgres: a transaction gets its position when it begins, and becomes visible when it commits, so that a lower position
 //! may come after a higher one.
 //!
-//! What is always true: its lock is held for no foreign code; a panic of a caller leaves it as usable as before. What is not
-//! there yet are claims.
+//! What is always true: its lock is held for no foreign code; a panic of a caller leaves it as usable as before.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod groups;
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use larder_core::sync::Mutex;
 use larder_core::{
     AsOf, Batch, BoxFuture, Clock, Cursor, Delivered, Entropy, Epoch, Head, Invalidation, Invalidations,
-    Position, Source, SourceError, SourceId, Token,
+    Namespace, Position, Source, SourceError, SourceId, Target, Timestamp, Token,
 };
+
+use self::groups::Taken;
+use crate::RowId;
 
 use crate::hints::Hints;
 
@@ -42,7 +47,7 @@ pub struct MemoryTx {
     store: MemoryStore,
     /// What it was given when it began; none where that comes with the commit.
     position: Option<Position>,
-    batches: Vec<Invalidations>,
+    batches: Vec<Recorded>,
 }
 
 struct Shared {
@@ -60,12 +65,28 @@ struct State {
     /// The next position to be given out.
     next: u64,
     open: BTreeSet<Position>,
-    log: BTreeMap<Position, Vec<Invalidation>>,
+    log: BTreeMap<Position, Vec<Row>>,
     /// Rows below it may have been purged.
     floor: Position,
+    /// What groups have yet to do.
+    groups: BTreeMap<String, Taken>,
     /// How many commits there were: what a copy has come to.
     commits: u64,
     is_gone: bool,
+}
+
+/// A row of the log.
+#[derive(Clone)]
+struct Row {
+    invalidation: Invalidation,
+    namespace: Namespace,
+    is_readable: bool,
+}
+
+/// What was recorded in a transaction that is open.
+enum Recorded {
+    Batch(Invalidations),
+    Unreadable,
 }
 
 /// What a source says that does not answer.
@@ -83,6 +104,7 @@ impl MemoryStore {
             open: BTreeSet::new(),
             log: BTreeMap::new(),
             floor: Position::new(1),
+            groups: BTreeMap::new(),
             commits: 0,
             is_gone: false,
         };
@@ -158,7 +180,21 @@ impl MemoryStore {
     /// All rows that are there, in the order of their positions.
     #[must_use]
     pub fn rows(&self) -> Vec<Invalidation> {
-        self.shared.state.lock().log.values().flatten().cloned().collect()
+        let state = self.shared.state.lock();
+        let rows = state.log.values().flatten();
+        rows.map(|row| row.invalidation.clone()).collect()
+    }
+
+    /// The row of this id; none if it is not there, or of another epoch.
+    #[must_use]
+    pub fn row(&self, id: RowId) -> Option<Invalidation> {
+        let state = self.shared.state.lock();
+        let of_commit = state
+            .log
+            .get(&id.position())
+            .filter(|_| id.epoch() == state.epoch)?;
+        let row = of_commit.get(usize::try_from(id.ordinal()).ok()?)?;
+        Some(row.invalidation.clone())
     }
 
     /// The log as a source.
@@ -181,8 +217,14 @@ impl MemoryTx {
     /// Records a batch: targets that this transaction has recorded before count once.
     pub fn record(&mut self, batch: &Invalidations) {
         if !batch.is_empty() {
-            self.batches.push(batch.clone());
+            self.batches.push(Recorded::Batch(batch.clone()));
         }
+    }
+
+    /// Records a row of a kind that nobody knows, as another program could: a follower is told that everything has ended, for a
+    /// group it is a dead letter.
+    pub fn record_unreadable(&mut self) {
+        self.batches.push(Recorded::Unreadable);
     }
 
     /// Commits, and says what a read must not be older than to see it.
@@ -199,14 +241,10 @@ impl MemoryTx {
             return Token::default();
         }
         let position = self.position.take().unwrap_or_else(|| state.give_out());
-        let mut rows: Vec<Invalidation> = Vec::new();
-        for batch in &batches {
-            for target in batch.targets() {
-                if rows.iter().all(|row| row.target() != target) {
-                    let row = Invalidation::new(target.clone(), position, now);
-                    rows.push(row.with_reason(batch.reason()));
-                }
-            }
+        let rows = rows(&batches, position, now);
+        let epoch = state.epoch;
+        for group in state.groups.values_mut() {
+            group.take_in(epoch, &rows);
         }
         state.log.insert(position, rows);
         state.commits += 1;
@@ -215,6 +253,35 @@ impl MemoryTx {
         store.shared.hints.give();
         token
     }
+}
+
+/// What a commit records: a target counts once.
+fn rows(batches: &[Recorded], position: Position, now: Timestamp) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut seen = HashSet::new();
+    for recorded in batches {
+        let Recorded::Batch(batch) = recorded else {
+            rows.push(Row {
+                invalidation: Invalidation::new(Target::Everything, position, now),
+                namespace: Namespace::default(),
+                is_readable: false,
+            });
+            continue;
+        };
+        for target in batch
+            .targets()
+            .iter()
+            .filter(|target| seen.insert((*target).clone()))
+        {
+            let row = Invalidation::new(target.clone(), position, now);
+            rows.push(Row {
+                invalidation: row.with_reason(batch.reason()),
+                namespace: batch.namespace().clone(),
+                is_readable: true,
+            });
+        }
+    }
+    rows
 }
 
 impl Drop for MemoryTx {
@@ -251,7 +318,7 @@ impl State {
         let missing = missing.filter(|(position, _)| !cursor.includes(**position));
         let (limit, mut rows) = (limit.max(1), Vec::new());
         let mut delivered: BTreeSet<Position> = BTreeSet::new();
-        let (mut part, mut caught_up) = (None, true);
+        let (mut part, mut caught_up, mut widened) = (None, true, 0);
         for (position, of_commit) in missing {
             if rows.len() == limit {
                 caught_up = false;
@@ -259,7 +326,10 @@ impl State {
             }
             let skipped = part_of(cursor, *position).min(of_commit.len());
             let taken = (limit - rows.len()).min(of_commit.len() - skipped);
-            rows.extend(of_commit[skipped..skipped + taken].iter().cloned());
+            for row in &of_commit[skipped..skipped + taken] {
+                rows.push(row.invalidation.clone());
+                widened += usize::from(!row.is_readable);
+            }
             if skipped + taken < of_commit.len() {
                 part = Some((*position, skipped + taken));
                 caught_up = false;
@@ -273,7 +343,7 @@ impl State {
             self.cursor_after(cursor, &delivered, part)
         };
         let as_of = AsOf::new(source, self.epoch, self.commits);
-        Delivered::Rows(Batch::new(rows, cursor, as_of, caught_up))
+        Delivered::Rows(Batch::new(rows, cursor, as_of, caught_up).with_widened(widened))
     }
 
     /// The old cursor with these commits, which were the first that it lacked, and with a part of the next one.

@@ -18,7 +18,7 @@ use crate::hints::Hints;
 use crate::names::Names;
 use crate::record::{Given, Writing};
 use crate::seat::{Own, Seat};
-use crate::{CommitError, Error, OutboxTx, PurgeReport, Recorded, Retention, TransactionError};
+use crate::{CommitError, Error, OutboxStore, OutboxTx, PurgeReport, Recorded, Retention, TransactionError};
 
 /// Records invalidations where the rows are that they speak of, in the same transaction: both are committed, or neither.
 ///
@@ -307,6 +307,24 @@ impl<D: Database> Outbox<D> {
     pub async fn purge(&self, retention: Retention) -> Result<PurgeReport, Error> {
         retention.check()?;
         D::purge(&self.shared.pool, &self.shared.names, retention).await
+    }
+
+    /// The log as relays take it.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn OutboxStore> {
+        D::store(self.clone())
+    }
+
+    pub(crate) fn pool(&self) -> &Pool<D> {
+        &self.shared.pool
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.shared.names
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.shared.entropy
     }
 
     pub(crate) fn local(&self) -> Arc<Local> {

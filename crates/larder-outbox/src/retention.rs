@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use crate::Error;
 use crate::error::{ConfigError, ConfigFault};
-use crate::limits::{PURGE_CHUNK, PURGE_CHUNK_MAX, RETENTION_MAX, RETENTION_RANGE};
+use crate::limits::{
+    CLAIM_RETENTION, CLAIM_RETENTION_RANGE, PURGE_CHUNK, PURGE_CHUNK_MAX, RETENTION_MAX, RETENTION_MIN,
+    RETENTION_RANGE,
+};
 
 /// How long rows are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "give it to `Outbox::purge`"]
 pub struct Retention {
+    /// None: the default, or less if rows are kept for less.
+    retention_min: Option<Duration>,
     pub(crate) retention_max: Duration,
+    pub(crate) claim_retention: Duration,
     pub(crate) chunk: usize,
 }
 
@@ -20,6 +26,8 @@ pub struct Retention {
 pub struct PurgeReport {
     /// Rows that were removed.
     pub rows: u64,
+    /// Rows that groups were owed for longer than they get them, and that each group gets one row of everything for.
+    pub given_up: u64,
     /// Somebody else was writing, so that it ended before all was done: call it again later.
     pub is_cut_short: bool,
 }
@@ -27,14 +35,16 @@ pub struct PurgeReport {
 impl Default for Retention {
     fn default() -> Self {
         Retention {
+            retention_min: None,
             retention_max: RETENTION_MAX,
+            claim_retention: CLAIM_RETENTION,
             chunk: PURGE_CHUNK,
         }
     }
 }
 
 impl Retention {
-    /// Rows are kept for a day, and removed a thousand at a time.
+    /// Rows that nobody needs any more are kept for ten minutes, all others for a day, and removed a thousand at a time.
     pub fn new() -> Self {
         Self::default()
     }
@@ -46,21 +56,47 @@ impl Retention {
         self
     }
 
+    /// Rows older than this may be removed if every group has acknowledged them and every live node has applied them. A minute
+    /// to 30 days, at most `retention_max`. Default: 10 minutes, or less if `retention_max` is.
+    pub fn retention_min(mut self, retention_min: Duration) -> Self {
+        self.retention_min = Some(retention_min);
+        self
+    }
+
+    /// What is removed is copied first for each group that has yet to do it, and kept for the group until it is as old as this; then
+    /// the group gets one row of everything in place of all that are. An hour to 90 days. Default: 7 days.
+    pub fn claim_retention(mut self, claim_retention: Duration) -> Self {
+        self.claim_retention = claim_retention;
+        self
+    }
+
     /// How many rows one transaction removes: 1 to 10,000. Default: 1,000.
     pub fn chunk(mut self, rows: usize) -> Self {
         self.chunk = rows;
         self
     }
 
+    pub(crate) fn its_retention_min(&self) -> Duration {
+        self.retention_min
+            .unwrap_or_else(|| RETENTION_MIN.min(self.retention_max))
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let mut faults = Vec::new();
-        let (least, most) = RETENTION_RANGE;
-        if self.retention_max < least || self.retention_max > most {
-            faults.push(ConfigFault {
-                option: "retention_max",
-                given: format!("{:?}", self.retention_max),
-                allowed: format!("{least:?} to {most:?}"),
-            });
+        let of_min = (RETENTION_RANGE.0, RETENTION_RANGE.1.min(self.retention_max));
+        let given = self.retention_min.map(|given| ("retention_min", given, of_min));
+        let options = [
+            ("retention_max", self.retention_max, RETENTION_RANGE),
+            ("claim_retention", self.claim_retention, CLAIM_RETENTION_RANGE),
+        ];
+        for (option, given, (least, most)) in given.into_iter().chain(options) {
+            if given < least || given > most {
+                faults.push(ConfigFault {
+                    option,
+                    given: format!("{given:?}"),
+                    allowed: format!("{least:?} to {most:?}"),
+                });
+            }
         }
         if !(1..=PURGE_CHUNK_MAX).contains(&self.chunk) {
             faults.push(ConfigFault {
@@ -69,9 +105,6 @@ impl Retention {
                 allowed: format!("1 to {PURGE_CHUNK_MAX}"),
             });
         }
-        if faults.is_empty() {
-            return Ok(());
-        }
-        Err(ConfigError::of(faults))
+        ConfigError::of_any(faults)
     }
 }

@@ -5,11 +5,12 @@
 //! everything else to everything.
 
 use larder_core::{
-    CollectionName, DependencyName, EntityName, Invalidation, Key, Namespace, Origin, Position, Reason, Tag,
-    Target, Timestamp,
+    CollectionName, DependencyName, EntityName, Epoch, Invalidation, Key, Namespace, Origin, Position,
+    Reason, Tag, Target, Timestamp,
 };
 
 use crate::limits::ID_INLINE_BYTES_MAX;
+use crate::{OutboxRow, RowId};
 
 /// The parts of a target that a row holds, beside its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,31 @@ impl Read {
             }
         });
         (delivered.collect(), is_wider)
+    }
+
+    /// The row as a group sees it; and, if it cannot be read, what is wrong with it: its target is then something wider.
+    pub(crate) fn outbox_row(&self, epoch: Epoch) -> (OutboxRow, Option<String>) {
+        let target = self.target();
+        let fault = target.is_none().then(|| {
+            let kind = self.kind;
+            format!(
+                "the row cannot be read: kind {kind}, name of {} bytes, id of {} bytes",
+                self.name.len(),
+                self.id.len()
+            )
+        });
+        let target = target.or_else(|| self.widened().into_iter().next());
+        let namespace = text(&self.namespace).and_then(|name| Namespace::new(name).ok());
+        let id = RowId::new(epoch, self.position(), self.ordinal.cast_unsigned());
+        let mut row = OutboxRow::new(
+            id,
+            namespace.unwrap_or_default(),
+            target.unwrap_or(Target::Everything),
+            self.recorded_at(),
+        );
+        row.reason = self.reason();
+        row.origin = self.origin();
+        (row, fault)
     }
 
     fn target(&self) -> Option<Target> {

@@ -4,6 +4,7 @@
 //! is given out inside the writing transaction, and comes back with it if it is rolled back.
 
 mod epoch;
+mod groups;
 mod purge;
 mod record;
 mod schema;
@@ -20,13 +21,13 @@ use sqlx::{
 };
 
 use self::source::SqliteSource;
-use crate::Error;
 use crate::database::{Backend, Database};
 use crate::error::{ConfigError, ConfigFault};
 use crate::hints::Hints;
 use crate::names::Names;
 use crate::record::{Given, Identity, Writing, Written};
 use crate::retention::{PurgeReport, Retention};
+use crate::{Error, Outbox, OutboxStore};
 
 impl Database for Sqlite {}
 
@@ -140,6 +141,10 @@ impl Backend for Sqlite {
             entropy,
             watch: watch::Watch::default(),
         })
+    }
+
+    fn store(outbox: Outbox<Sqlite>) -> Arc<dyn OutboxStore> {
+        Arc::new(groups::SqliteStore { outbox })
     }
 }
 

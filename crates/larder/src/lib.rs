@@ -145,10 +145,12 @@ pub mod outbox {
     //! Feature `sqlite`.
 
     pub use larder_outbox::{
-        CommitError, CommitOrder, ConfigError, ConfigFault, Database, Error, Follower, FollowerBuilder,
-        FollowerHandle, FollowerStatus, IsGone, MemoryStore, MemoryTx, Outbox, OutboxBuilder, OutboxTx,
-        PurgeReport, Recorded, Retention, Step, TransactionError, Wait, WaitMode, Waited, Waiter,
-        WaiterDiagnostics, limits,
+        Backoff, Claim, CommitError, CommitOrder, Completed, ConfigError, ConfigFault, Count, Database,
+        DeadLetters, Error, Failed, Follower, FollowerBuilder, FollowerHandle, FollowerStatus, Group, IsGone,
+        Lease, MemoryStore, MemoryTx, Next, Outbox, OutboxBuilder, OutboxRow, OutboxStatus, OutboxStore,
+        OutboxTx, Publish, PublishFn, Published, PurgeReport, Recorded, Relay, RelayBuilder,
+        RelayDiagnostics, RelayReport, Retention, RowId, RowIdError, RowState, RunError, Start, Step, ToSink,
+        TokenStatus, TransactionError, Wait, WaitMode, Waited, Waiter, WaiterDiagnostics, limits,
     };
 }
 
@@ -186,4 +188,8 @@ mod pages {
     #[cfg(all(feature = "pool", feature = "sqlite"))]
     #[doc = include_str!("../../../docs/guide/following.md")]
     struct FollowingPage;
+
+    #[cfg(feature = "sqlite")]
+    #[doc = include_str!("../../../docs/guide/relays.md")]
+    struct RelaysPage;
 }

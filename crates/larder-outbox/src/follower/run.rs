@@ -8,7 +8,7 @@ use std::time::Duration;
 use larder_core::TaskFuture;
 
 use super::Follower;
-use crate::limits::{RETRY_MAX, RETRY_MIN};
+use crate::pace;
 
 /// Why a wait is over.
 enum Woken {
@@ -46,14 +46,14 @@ impl Follower {
                 }
                 Err(_) => {
                     failures = failures.saturating_add(1);
-                    backoff(failures, self.options.entropy.next_u64())
+                    pace::after_failures(failures, self.options.entropy.next_u64())
                 }
             };
             // What is left over is read at once, unless somebody says stop.
             let over: TaskFuture = if pause.is_zero() {
                 Box::pin(std::future::ready(()))
             } else {
-                self.sleep(pause)
+                pace::sleep(self.options.runtime.as_ref(), pause)
             };
             match wait(stop.as_mut(), over, hinted.as_mut()).await {
                 Woken::Stopped => break,
@@ -63,21 +63,6 @@ impl Follower {
         }
         self.save_now();
     }
-
-    fn sleep(&self, time: Duration) -> TaskFuture {
-        match &self.options.runtime {
-            Some(runtime) => runtime.sleep(time),
-            None => Box::pin(tokio::time::sleep(time)),
-        }
-    }
-}
-
-/// Doubles with each failure, and is shortened by up to half, so that many nodes do not come at once.
-fn backoff(failures: u32, random: u64) -> Duration {
-    let doubled = RETRY_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    let longest = doubled.min(RETRY_MAX);
-    let part = u32::try_from(random % 1_000).unwrap_or(0);
-    longest - longest / 2 * part / 1_000
 }
 
 async fn wait(

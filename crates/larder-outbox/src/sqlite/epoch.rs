@@ -3,11 +3,13 @@
 use larder_core::{Entropy, Epoch};
 use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 
+use super::groups::carry_over;
 use super::{begin, failed, signed};
 use crate::Error;
 use crate::names::Names;
 
-/// Begins a new epoch in place of `old`, in one transaction: the old one is listed as former, and the log is emptied.
+/// Begins a new epoch in place of `old`, in one transaction: what groups have yet to do is copied to their deliveries, the old epoch is
+/// listed as former, and the log is emptied.
 /// Whoever comes second changes nothing.
 pub(crate) async fn renew(
     pool: &SqlitePool,
@@ -28,6 +30,17 @@ pub(super) async fn renew_in(
     entropy: &dyn Entropy,
 ) -> Result<(), Error> {
     let p = names.prefix();
+    let is_now = format!("SELECT count(*) FROM {p}meta WHERE key = 'epoch' AND value = ?1");
+    let is_now: i64 = sqlx::query_scalar(AssertSqlSafe(is_now))
+        .bind(signed(old.get()))
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    if is_now == 0 {
+        return Ok(());
+    }
+    // While the rows are still there, and known by the epoch in which they were recorded.
+    carry_over(&mut *transaction, names, None).await?;
     let exchanged = sqlx::query(AssertSqlSafe(format!(
         "UPDATE {p}meta SET value = ?1 WHERE key = 'epoch' AND value = ?2"
     )))

@@ -2,7 +2,7 @@
 //!
 //! What is always true: the log is appended to and purged, never updated. `larder_meta` has the numbers of this log:
 //! which source it is, its epoch, the last position given out, below which position rows may be gone, and the version
-//! of the tables; `former/<epoch>` for each epoch before.
+//! of the tables; `former/<epoch>` for each epoch before. Nothing of a group is ever written into the log.
 
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
@@ -11,7 +11,7 @@ use crate::Error;
 use crate::names::Names;
 
 /// The version of the tables that this version of Larder makes and knows.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Kinds in words, as in the text of a target.
 const KINDS: [(u8, &str); 7] = [
@@ -59,7 +59,7 @@ pub(super) fn statements(names: &Names) -> Vec<String> {
             .iter()
             .map(|(code, word)| format!("WHEN '{word}' THEN {code}")),
     );
-    vec![
+    let mut statements = vec![
         format!(
             "CREATE TABLE IF NOT EXISTS {p}meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID"
         ),
@@ -102,6 +102,45 @@ pub(super) fn statements(names: &Names) -> Vec<String> {
              OR (typeof(NEW.id) = 'real' AND NEW.id <> CAST(NEW.id AS INTEGER))), 0) AS is_wide) AS asked",
             limit = crate::limits::ID_INLINE_BYTES_MAX
         )),
+    ];
+    statements.extend(of_groups(p));
+    statements
+}
+
+/// What groups have taken and not finished. A claim is one row, whatever the number of rows that it holds; only rows that have failed, that are kept though they are done, or
+/// whose place in the log is gone, have rows of their own.
+fn of_groups(p: &str) -> [String; 5] {
+    [
+        format!(
+            "CREATE TABLE IF NOT EXISTS {p}group (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, namespaces TEXT, \
+             next_position INTEGER NOT NULL, next_ordinal INTEGER NOT NULL, dead INTEGER NOT NULL DEFAULT 0, \
+             failed INTEGER NOT NULL DEFAULT 0, acknowledged_at INTEGER, keep_micros INTEGER NOT NULL, dead_max INTEGER NOT NULL)"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {p}claim (group_id INTEGER NOT NULL, \
+             from_position INTEGER NOT NULL, from_ordinal INTEGER NOT NULL, \
+             to_position INTEGER NOT NULL, to_ordinal INTEGER NOT NULL, rows_left INTEGER NOT NULL, done BLOB, \
+             lease INTEGER NOT NULL, owner TEXT, claimed_at INTEGER, until INTEGER NOT NULL, acknowledged_at INTEGER, \
+             PRIMARY KEY (group_id, from_position, from_ordinal)) WITHOUT ROWID"
+        ),
+        // So that to acknowledge a whole claim is one statement.
+        format!(
+            "CREATE TRIGGER IF NOT EXISTS {p}claim_acknowledged AFTER UPDATE OF acknowledged_at ON {p}claim BEGIN \
+             UPDATE {p}group SET acknowledged_at = NEW.acknowledged_at WHERE id = NEW.group_id; \
+             UPDATE {p}group SET next_position = NEW.to_position, next_ordinal = NEW.to_ordinal \
+             WHERE id = NEW.group_id AND (next_position, next_ordinal) < (NEW.to_position, NEW.to_ordinal); \
+             DELETE FROM {p}claim WHERE group_id = NEW.group_id \
+             AND from_position = NEW.from_position AND from_ordinal = NEW.from_ordinal; END"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {p}delivery (group_id INTEGER NOT NULL, epoch INTEGER NOT NULL, \
+             position INTEGER NOT NULL, ordinal INTEGER NOT NULL, kind INTEGER NOT NULL, namespace TEXT NOT NULL, \
+             name TEXT NOT NULL, id BLOB NOT NULL, reason TEXT, origin INTEGER, recorded_at INTEGER NOT NULL, long_id BLOB, \
+             state INTEGER NOT NULL, attempts INTEGER NOT NULL, available_at INTEGER NOT NULL, last_error TEXT, \
+             lease INTEGER, owner TEXT, claimed_at INTEGER, until INTEGER, acknowledged_at INTEGER, \
+             PRIMARY KEY (group_id, epoch, position, ordinal)) WITHOUT ROWID"
+        ),
+        format!("CREATE INDEX IF NOT EXISTS {p}delivery_due ON {p}delivery (group_id, state, available_at)"),
     ]
 }
 
@@ -111,8 +150,8 @@ pub(super) async fn migrate(pool: &SqlitePool, names: &Names, source: u64, epoch
     let mut transaction = begin(pool, "BEGIN IMMEDIATE").await.map_err(failed)?;
     // Newer tables are left as they are.
     match meta(&mut transaction, names).await {
-        Ok(found) => check_version(found.version)?,
-        Err(Error::SchemaMissing) => {}
+        Ok(found) if found.version > VERSION => check_version(found.version)?,
+        Ok(_) | Err(Error::SchemaMissing) => {}
         Err(error) => return Err(error),
     }
     for statement in statements(names) {
@@ -128,6 +167,12 @@ pub(super) async fn migrate(pool: &SqlitePool, names: &Names, source: u64, epoch
     sqlx::query(AssertSqlSafe(numbers))
         .bind(signed(source))
         .bind(signed(epoch))
+        .bind(i64::from(VERSION))
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    let version = format!("UPDATE {p}meta SET value = ?1 WHERE key = 'version' AND value < ?1");
+    sqlx::query(AssertSqlSafe(version))
         .bind(i64::from(VERSION))
         .execute(&mut *transaction)
         .await

@@ -278,11 +278,16 @@ fn delivered_of_horizon(cursor: &Cursor) -> u64 {
 
 /// All columns of the log, as whoever reads them wants them.
 pub(super) fn select(names: &Names) -> String {
+    select_of(names, "log", "NULL")
+}
+
+/// The same columns of a table that has them too, and more of it after them.
+pub(super) fn select_of(names: &Names, table: &str, more: &str) -> String {
     let p = names.prefix();
     format!(
         "SELECT position, ordinal, CAST(kind AS INTEGER), CAST(namespace AS BLOB), CAST(name AS BLOB), \
          CAST(coalesce(long_id, log.id) AS BLOB), CAST(coalesce(reason, '') AS BLOB), CAST(node AS BLOB), \
-         coalesce(run, 0), CAST(recorded_at AS INTEGER) FROM {p}log AS log LEFT JOIN {p}node AS node ON node.id = origin"
+         coalesce(run, 0), CAST(recorded_at AS INTEGER), {more} FROM {p}{table} AS log LEFT JOIN {p}node AS node ON node.id = origin"
     )
 }
 

@@ -26,8 +26,12 @@ mod following;
 mod running;
 // Waits for tokens.
 mod waiting;
+// Every store against what the contract asks of any.
+mod stores;
 // How long rows are kept.
 mod purging;
+// Relays: what becomes of the rows that they hand over.
+mod relaying;
 // Several nodes over a log in memory, from a seed.
 mod nodes;
 // What was found from outside.

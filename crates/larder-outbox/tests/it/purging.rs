@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use larder_core::{Applied, Delivered, Fence, Invalidations, Target};
-use larder_outbox::{Error, Retention};
+use larder_outbox::{Error, Group, Retention, RowState};
 
 use super::ground::{Ground, MODES, ground, user};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const HELD: Duration = Duration::from_secs(30);
 
 /// Makes the rows up to a position older by so many minutes.
 async fn age(ground: &Ground, position: i64, minutes: i64) {
@@ -162,4 +163,146 @@ async fn what_is_out_of_range_is_refused() {
         .purge(Retention::new().retention_max(30 * day).chunk(10_000))
         .await
         .unwrap();
+}
+
+/// What every group has acknowledged goes sooner; what one of them has yet to do stays, until it is too old for that too.
+///
+/// Contract: O105 (partial: `retention_min` and groups)
+#[tokio::test]
+async fn what_nobody_needs_goes_sooner() {
+    for mode in MODES {
+        let ground = ground(mode).await;
+        let store = ground.outbox.store();
+        for group in ["one", "two"] {
+            store.open_group(&Group::new(group)).await.unwrap();
+        }
+        for id in 1..=10 {
+            ground.outbox.record_alone(&user(id)).await.unwrap();
+        }
+        age(&ground, 10, 5).await;
+        let retention = Retention::new()
+            .retention_min(2 * MINUTE)
+            .retention_max(60 * MINUTE);
+        let claim = async |group, limit| store.claim(group, "worker", limit, HELD).await.unwrap();
+        let one = claim("one", 6).await;
+        let two = claim("two", 8).await;
+        assert_eq!(
+            ground.outbox.purge(retention).await.unwrap().rows,
+            0,
+            "they are held"
+        );
+        store.acknowledge(&one, &one.ids()).await.unwrap();
+        store.acknowledge(&two, &two.ids()[4..]).await.unwrap();
+        assert_eq!(
+            ground.outbox.purge(retention).await.unwrap().rows,
+            0,
+            "the first are not done in both"
+        );
+        store.acknowledge(&two, &two.ids()[..4]).await.unwrap();
+        assert_eq!(
+            ground.outbox.purge(retention).await.unwrap().rows,
+            6,
+            "what both have done"
+        );
+        assert_eq!(ground.number("SELECT min(position) FROM larder_log").await, 7);
+        assert_eq!(
+            ground.number("SELECT count(*) FROM larder_delivery").await,
+            0,
+            "nothing is copied"
+        );
+        age(&ground, 10, 60).await;
+        assert_eq!(
+            ground.outbox.purge(retention).await.unwrap().rows,
+            3,
+            "too old for any"
+        );
+        let left = claim("one", 9).await;
+        assert_eq!(left.rows().len(), 4, "and still the group's");
+        assert_eq!(claim("two", 9).await.rows().len(), 2);
+    }
+}
+
+/// What one worker holds stays, though another one has done everything after it.
+///
+/// Contract: O105 (partial: `retention_min` and groups)
+#[tokio::test]
+async fn what_is_held_stays_though_later_rows_are_done() {
+    let ground = ground(MODES[0]).await;
+    let store = ground.outbox.store();
+    store.open_group(&Group::default()).await.unwrap();
+    for id in 1..=10 {
+        ground.outbox.record_alone(&user(id)).await.unwrap();
+    }
+    age(&ground, 10, 5).await;
+    let held = store.claim("default", "slow", 3, HELD).await.unwrap();
+    let later = store.claim("default", "quick", 9, HELD).await.unwrap();
+    store.acknowledge(&later, &later.ids()).await.unwrap();
+    let retention = Retention::new().retention_min(MINUTE).retention_max(60 * MINUTE);
+    assert_eq!(ground.outbox.purge(retention).await.unwrap().rows, 0);
+    store.acknowledge(&held, &held.ids()).await.unwrap();
+    assert_eq!(
+        ground.outbox.purge(retention).await.unwrap().rows,
+        9,
+        "all but the newest"
+    );
+}
+
+/// What a group has not done for too long becomes one row of everything.
+///
+/// Contract: O106
+#[tokio::test]
+async fn what_a_group_never_takes_becomes_everything() {
+    let ground = ground(MODES[0]).await;
+    let store = ground.outbox.store();
+    for group in ["idle", "busy"] {
+        store.open_group(&Group::new(group)).await.unwrap();
+    }
+    for id in 1..=20 {
+        ground.outbox.record_alone(&user(id)).await.unwrap();
+    }
+    let busy = store.claim("busy", "worker", 9, HELD).await.unwrap();
+    let dead = larder_outbox::Failed {
+        row: busy.rows()[8].id,
+        error: "no".to_owned(),
+        next: larder_outbox::Next::Dead,
+    };
+    store.fail(&busy, &[dead]).await.unwrap();
+    store.acknowledge(&busy, &busy.ids()[..8]).await.unwrap();
+    age(&ground, 20, 5).await;
+    let hour = 60 * MINUTE;
+    let retention = Retention::new()
+        .retention_max(MINUTE)
+        .claim_retention(hour)
+        .chunk(6);
+    let report = ground.outbox.purge(retention).await.unwrap();
+    assert_eq!((report.rows, report.given_up), (19, 0));
+    let pending = async |group| {
+        let rows = store.rows_of(group, RowState::Pending, None, 100).await.unwrap();
+        rows.iter().map(|row| row.target.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (pending("idle").await.len(), pending("busy").await.len()),
+        (20, 11),
+        "with copies"
+    );
+    sqlx::query("UPDATE larder_delivery SET recorded_at = recorded_at - 3600000000 WHERE position <= 15")
+        .execute(&ground.pool)
+        .await
+        .unwrap();
+    let report = ground.outbox.purge(retention).await.unwrap();
+    assert_eq!((report.rows, report.given_up), (0, 15 + 6));
+    for group in ["idle", "busy"] {
+        let rows = pending(group).await;
+        // Given up in chunks of six, each of which leaves one row.
+        let everything = rows.iter().filter(|row| *row == "everything").count();
+        assert_eq!(
+            (rows.len() - everything, everything > 0),
+            (5, true),
+            "{group}: {rows:?}"
+        );
+    }
+    let dead = store.rows_of("busy", RowState::Dead, None, 9).await.unwrap();
+    assert_eq!(dead.len(), 1, "a dead letter stays, however old");
+    let again = ground.outbox.purge(retention).await.unwrap();
+    assert_eq!((again.rows, again.given_up), (0, 0), "once");
 }

@@ -1,7 +1,9 @@
 //! Tables, their versions, and rows of others.
 
+use std::time::Duration;
+
 use larder_core::{Invalidations, Target};
-use larder_outbox::{Error, Outbox};
+use larder_outbox::{Error, Group, Outbox};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqlitePoolOptions;
 
@@ -43,7 +45,7 @@ async fn tables_are_made_once_whoever_comes_first() {
 async fn tables_of_other_versions_are_refused_and_left_alone() {
     let ground = ground(MODES[0]).await;
     let builder = Outbox::builder(ground.pool.clone());
-    for (version, is_newer) in [(0, false), (2, true), (i64::MAX, true)] {
+    for (version, is_newer) in [(3, true), (i64::MAX, true), (0, false), (1, false)] {
         sqlx::query("UPDATE larder_meta SET value = ? WHERE key = 'version'")
             .bind(version)
             .execute(&ground.pool)
@@ -52,13 +54,13 @@ async fn tables_of_other_versions_are_refused_and_left_alone() {
         let refused = builder.open().await.unwrap_err();
         let migrated = builder.migrate().await;
         match (is_newer, refused) {
-            (true, Error::SchemaTooNew { known: 1, .. }) => {
+            (true, Error::SchemaTooNew { known: 2, .. }) => {
                 assert!(
                     matches!(migrated, Err(Error::SchemaTooNew { .. })),
                     "{migrated:?}"
                 );
             }
-            (false, Error::SchemaTooOld { found: 0, needed: 1 }) => {}
+            (false, Error::SchemaTooOld { needed: 2, .. }) => migrated.unwrap(),
             (_, other) => panic!("{other:?}"),
         }
         let kept = number(
@@ -66,8 +68,41 @@ async fn tables_of_other_versions_are_refused_and_left_alone() {
             "SELECT value FROM larder_meta WHERE key = 'version'",
         )
         .await;
-        assert_eq!(kept, version);
+        assert_eq!(kept, if is_newer { version } else { 2 });
     }
+    builder.open().await.unwrap();
+}
+
+/// Tables of version 1, which knew no groups, are brought up with everything that is in them.
+///
+/// Contract: O29 (partial: SQLite)
+#[tokio::test]
+async fn tables_of_version_1_are_brought_up() {
+    let ground = ground(MODES[0]).await;
+    ground.outbox.record_alone(&user(1)).await.unwrap();
+    for statement in [
+        "DROP TABLE larder_group",
+        "DROP TABLE larder_claim",
+        "DROP TABLE larder_delivery",
+        "UPDATE larder_meta SET value = 1 WHERE key = 'version'",
+    ] {
+        sqlx::query(statement).execute(&ground.pool).await.unwrap();
+    }
+    let builder = Outbox::builder(ground.pool.clone());
+    assert!(matches!(
+        builder.open().await,
+        Err(Error::SchemaTooOld { found: 1, needed: 2 })
+    ));
+    builder.migrate().await.unwrap();
+    let outbox = builder.open().await.unwrap();
+    assert_eq!(outbox.source_id(), ground.outbox.source_id());
+    let store = outbox.store();
+    store.open_group(&Group::default()).await.unwrap();
+    let claim = store
+        .claim("default", "worker", 9, Duration::from_secs(30))
+        .await
+        .unwrap();
+    assert_eq!(claim.rows().len(), 1);
 }
 
 /// Contract: O29 (partial: SQLite)

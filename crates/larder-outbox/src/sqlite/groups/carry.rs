@@ -1,0 +1,274 @@
+//! What a group has yet to do of rows that leave the log: they are copied to its deliveries first.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
+
+use super::super::failed;
+use super::stretch::{Stretch, Which, place_of};
+use super::{ACKNOWLEDGED, DEAD, IS_ITS, Known, PENDING, Place, Tables, micros};
+use crate::Error;
+use crate::names::Names;
+
+/// What a copy begins as.
+pub(super) struct Copied<'a> {
+    pub(super) state: i64,
+    pub(super) attempts: i64,
+    /// Microseconds from now.
+    pub(super) available_in: i64,
+    pub(super) error: Option<&'a str>,
+    /// Who holds it on.
+    pub(super) held: Option<&'a Stretch>,
+}
+
+impl<'a> Copied<'a> {
+    pub(super) fn dead(error: &'a str) -> Self {
+        Copied {
+            state: DEAD,
+            error: Some(error),
+            ..Copied::pending(None)
+        }
+    }
+
+    pub(super) fn acknowledged() -> Self {
+        Copied {
+            state: ACKNOWLEDGED,
+            ..Copied::pending(None)
+        }
+    }
+
+    fn pending(held: Option<&'a Stretch>) -> Self {
+        Copied {
+            state: PENDING,
+            attempts: 0,
+            available_in: 0,
+            error: None,
+            held,
+        }
+    }
+}
+
+impl Tables<'_> {
+    /// Copies a row of the log.
+    pub(super) async fn copy(
+        self,
+        connection: &mut SqliteConnection,
+        known: &Known,
+        place: Place,
+        copied: &Copied<'_>,
+    ) -> Result<(), Error> {
+        let sql = format!(
+            "{} WHERE position = ?11 AND ordinal = ?12 ON CONFLICT DO NOTHING",
+            self.copying()
+        );
+        let held = copied.held;
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(known.id)
+            .bind(super::super::signed(known.epoch))
+            .bind(copied.state)
+            .bind(copied.attempts)
+            .bind(known.now.saturating_add(copied.available_in))
+            .bind(copied.error)
+            .bind(held.map(|held| held.lease))
+            .bind(held.and_then(|held| held.owner.as_deref()))
+            .bind(held.and_then(|held| held.claimed_at))
+            .bind(held.map(|held| held.until))
+            .bind(place.position)
+            .bind(place.ordinal)
+            .bind((copied.state == ACKNOWLEDGED).then_some(known.now))
+            .execute(connection)
+            .await
+            .map(drop)
+            .map_err(failed)
+    }
+
+    fn copying(self) -> String {
+        let p = self.names.prefix();
+        format!(
+            "INSERT INTO {p}delivery (group_id, epoch, position, ordinal, kind, namespace, name, id, reason, origin, \
+             recorded_at, long_id, state, attempts, available_at, last_error, lease, owner, claimed_at, until, acknowledged_at) \
+             SELECT ?1, ?2, position, ordinal, kind, namespace, name, id, reason, origin, recorded_at, long_id, \
+             ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?13 FROM {p}log"
+        )
+    }
+
+    /// Copies the rows of the log between two places that nobody has had.
+    async fn copy_fresh(
+        self,
+        connection: &mut SqliteConnection,
+        known: &Known,
+        from: Place,
+        to: Place,
+    ) -> Result<(), Error> {
+        // As in the other statement, `?2` would be the epoch.
+        let its = IS_ITS.replace("?2", "?16");
+        let sql = format!(
+            "{} WHERE position >= ?11 AND (position > ?11 OR ordinal >= ?12) AND position <= ?14 \
+             AND (position < ?14 OR ordinal < ?15) AND {its} ON CONFLICT DO NOTHING",
+            self.copying()
+        );
+        let none: Option<i64> = None;
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(known.id)
+            .bind(super::super::signed(known.epoch))
+            .bind(PENDING)
+            .bind(0)
+            .bind(known.now)
+            .bind(None::<&str>)
+            .bind(none)
+            .bind(None::<&str>)
+            .bind(none)
+            .bind(none)
+            .bind(from.position)
+            .bind(from.ordinal)
+            .bind(none)
+            .bind(to.position)
+            .bind(to.ordinal)
+            .bind(known.namespaces.as_deref())
+            .execute(connection)
+            .await
+            .map(drop)
+            .map_err(failed)
+    }
+
+    /// What a group has yet to do of the rows before a place.
+    async fn carry(self, connection: &mut SqliteConnection, known: &Known, to: Place) -> Result<(), Error> {
+        let stretches = self.stretches(connection, known, Which::All).await?;
+        // Rows between the stretches are done, or copied already.
+        let taken = stretches.iter().map(|stretch| stretch.to).max();
+        let fresh = taken.map_or(known.next, |taken| taken.max(known.next));
+        for stretch in stretches.iter().filter(|stretch| stretch.from < to) {
+            let rows = self.left_of(connection, known, stretch).await?;
+            let (before, after): (Vec<_>, Vec<_>) = rows.iter().partition(|row| place_of(row) < to);
+            for row in before {
+                let copied = Copied::pending(Some(stretch));
+                self.copy(connection, known, place_of(row), &copied).await?;
+            }
+            let mut rest = stretch.clone();
+            rest.rows_left = i64::try_from(after.len()).unwrap_or(i64::MAX);
+            if after.is_empty() {
+                self.keep(connection, known, &rest).await?;
+            } else {
+                rest.done.retain(|place| *place >= to);
+                self.cut(
+                    connection,
+                    known,
+                    &Stretch {
+                        from: stretch.from,
+                        ..rest
+                    },
+                    to,
+                )
+                .await?;
+            }
+        }
+        if fresh < to {
+            self.copy_fresh(connection, known, fresh, to).await?;
+            self.come_to(connection, known, to).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies what each group has yet to do of the rows before a place, where rows are about to be removed; of all rows, if none is
+/// given.
+pub(in crate::sqlite) async fn carry_over(
+    connection: &mut SqliteConnection,
+    names: &Names,
+    before: Option<(i64, i64)>,
+) -> Result<(), Error> {
+    let tables = Tables { names };
+    for known in tables.known(connection, None).await? {
+        let to = match before {
+            Some((position, ordinal)) => Place { position, ordinal },
+            None => Place::before(known.position.saturating_add(1)),
+        };
+        tables.carry(connection, &known, to).await?;
+    }
+    Ok(())
+}
+
+/// Before which position and ordinal every group has acknowledged everything; none if there is no group.
+pub(in crate::sqlite) async fn everything_acknowledged_before(
+    connection: &mut SqliteConnection,
+    names: &Names,
+) -> Result<Option<(i64, i64)>, Error> {
+    let p = names.prefix();
+    let sql = format!(
+        "SELECT next_position AS position, next_ordinal AS ordinal FROM {p}group \
+         UNION ALL SELECT from_position, from_ordinal FROM {p}claim ORDER BY position, ordinal LIMIT 1"
+    );
+    sqlx::query_as(AssertSqlSafe(sql))
+        .fetch_optional(connection)
+        .await
+        .map_err(failed)
+}
+
+/// Gives up deliveries that have waited for longer than this: in place of all those of a group it gets one row of everything. How many
+/// were given up. Rows that are done are not kept for longer than the group says.
+pub(in crate::sqlite) async fn give_up_old(
+    connection: &mut SqliteConnection,
+    names: &Names,
+    age: Duration,
+    limit: i64,
+) -> Result<u64, Error> {
+    let p = names.prefix();
+    let tables = Tables { names };
+    let mut given_up = 0;
+    for known in tables.known(connection, None).await? {
+        let kept = format!(
+            "DELETE FROM {p}delivery WHERE (group_id, epoch, position, ordinal) IN (SELECT group_id, epoch, position, ordinal \
+             FROM {p}delivery WHERE group_id = ?1 AND state = {ACKNOWLEDGED} \
+             AND acknowledged_at <= ?2 - (SELECT keep_micros FROM {p}group WHERE id = ?1) LIMIT ?3)"
+        );
+        sqlx::query(AssertSqlSafe(kept))
+            .bind(known.id)
+            .bind(known.now)
+            .bind(limit)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+        let old = format!(
+            "SELECT epoch, position, ordinal FROM {p}delivery WHERE group_id = ?1 AND state = {PENDING} \
+             AND recorded_at < ?2 AND kind <> 7 ORDER BY epoch, position, ordinal LIMIT ?3"
+        );
+        let rows = sqlx::query(AssertSqlSafe(old))
+            .bind(known.id)
+            .bind(known.now.saturating_sub(micros(age)))
+            .bind(limit)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(failed)?;
+        let at = "WHERE group_id = ?1 AND epoch = ?2 AND position = ?3 AND ordinal = ?4";
+        for (index, row) in rows.iter().enumerate() {
+            let is_last = index + 1 == rows.len();
+            let sql = if is_last {
+                format!(
+                    "UPDATE {p}delivery SET kind = 7, name = '', id = x'', long_id = NULL, attempts = 0, available_at = ?5, \
+                     recorded_at = ?5, reason = 'rows were kept for too long', lease = NULL, owner = NULL, claimed_at = NULL, until = NULL {at}"
+                )
+            } else {
+                format!("DELETE FROM {p}delivery {at} AND ?5 = ?5")
+            };
+            let number = |at: usize| row.try_get::<i64, _>(at).map_err(failed);
+            sqlx::query(AssertSqlSafe(sql))
+                .bind(known.id)
+                .bind(number(0)?)
+                .bind(number(1)?)
+                .bind(number(2)?)
+                .bind(known.now)
+                .execute(&mut *connection)
+                .await
+                .map_err(failed)?;
+        }
+        if !rows.is_empty() {
+            tracing::warn!(
+                group = known.id,
+                rows = rows.len(),
+                "rows of a group were given up: everything is delivered in their place"
+            );
+        }
+        given_up += u64::try_from(rows.len()).unwrap_or(0);
+    }
+    Ok(given_up)
+}

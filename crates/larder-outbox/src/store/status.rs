@@ -1,0 +1,97 @@
+//! [`OutboxStatus`]: what a group has yet to do.
+
+use std::time::Duration;
+
+use larder_core::Timestamp;
+
+/// A number of rows, which is not counted any further than 100,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// So many.
+    Exactly(u64),
+    /// So many, or more.
+    AtLeast(u64),
+}
+
+/// What a group has yet to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OutboxStatus {
+    /// Rows that have yet to be acknowledged, whether somebody holds them or not.
+    pub pending: Count,
+    /// For how long the oldest of them has been there, by the clock of the store; zero if there is none.
+    pub oldest_pending: Duration,
+    /// Dead letters.
+    pub dead_lettered: Count,
+    /// When rows of the group were last acknowledged, of whatever namespace; none if never.
+    pub acknowledged_at: Option<Timestamp>,
+    /// How often rows of the group have failed since it began, of whatever namespace.
+    pub failed_attempts: u64,
+}
+
+/// What a group has yet to do of certain commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenStatus {
+    /// Rows that have yet to be acknowledged.
+    pub pending: Count,
+    /// Dead letters among them.
+    pub dead_lettered: Count,
+    /// The store cannot tell of all that was asked: it is of another source, or of an epoch that it does not know.
+    pub unknown: bool,
+}
+
+impl Count {
+    /// A number that was counted up to one beyond the limit.
+    #[must_use]
+    pub const fn up_to(counted: u64, limit: u64) -> Self {
+        if counted > limit {
+            Count::AtLeast(limit)
+        } else {
+            Count::Exactly(counted)
+        }
+    }
+
+    /// The number, or the least that it is.
+    #[must_use]
+    pub const fn at_least(self) -> u64 {
+        match self {
+            Count::Exactly(rows) | Count::AtLeast(rows) => rows,
+        }
+    }
+}
+
+impl OutboxStatus {
+    /// Of a group that has nothing to do and has done nothing.
+    #[must_use]
+    pub const fn idle() -> Self {
+        OutboxStatus {
+            pending: Count::Exactly(0),
+            oldest_pending: Duration::ZERO,
+            dead_lettered: Count::Exactly(0),
+            acknowledged_at: None,
+            failed_attempts: 0,
+        }
+    }
+}
+
+impl TokenStatus {
+    /// Of so many rows, some of them dead.
+    #[must_use]
+    pub const fn of(pending: Count, dead_lettered: Count) -> Self {
+        TokenStatus {
+            pending,
+            dead_lettered,
+            unknown: false,
+        }
+    }
+
+    /// Whether all rows were acknowledged.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(
+            (self.pending, self.dead_lettered, self.unknown),
+            (Count::Exactly(0), Count::Exactly(0), false)
+        )
+    }
+}
