@@ -1,19 +1,27 @@
-//! `follow`: a backlog of rows, read and raised on the fence, beside a poller's bare read of as many.
+//! `follow`: a backlog of rows, read and raised on the fence, beside a poller's bare read of as many; and a shorter one beside
+//! HydraCache's worker, which claims rows, invalidates each in a cache and acknowledges it.
 
+use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ::hydracache::{CacheOptions, HydraCache};
+use hydracache_db::InvalidationIntent;
 use larder_core::{Cursor, CursorHome, Fence, Position, SaveError};
 use larder_outbox::Outbox;
 use sqlx::Sqlite;
 use tokio::runtime::Runtime;
 
+use super::hydracache::HydraCacheOutbox;
 use super::{Database, Outcome, backlog, runtime, throughput};
 use crate::{Report, Rounds, Target};
 
 /// Rows of the backlog, two for each commit.
 const ROWS: u64 = 200_000;
 const ROWS_A_READ: i64 = 1_000;
+
+/// Rows of the shorter backlog: a claim leaves nothing to be read again, so HydraCache's is made anew for each round.
+const ROWS_CLAIMED: u64 = 20_000;
 
 /// A cursor that is always the first.
 struct Home(Mutex<Cursor>);
@@ -34,12 +42,20 @@ impl CursorHome for Home {
 /// When a database cannot be made or written, or standard output.
 pub fn follow(report: Report) -> Outcome {
     let runtime = runtime()?;
+    beside_poller(report, &runtime)?;
+    beside_hydracache(report, &runtime)
+}
+
+/// The targets of a commit.
+fn targets(commit: u64) -> [(&'static str, u64); 2] {
+    [("account", commit), ("owner", commit)]
+}
+
+fn beside_poller(report: Report, runtime: &Runtime) -> Outcome {
     let database = runtime.block_on(Database::new())?;
-    let outbox = runtime.block_on(backlog(&database, ROWS / 2, |commit| {
-        [("account", commit), ("owner", commit)]
-    }))?;
+    let outbox = runtime.block_on(backlog(&database, ROWS / 2, targets))?;
     let mut rounds = Rounds::new(ROWS);
-    rounds.subject_timing_itself("larder", |_| followed(&runtime, &outbox));
+    rounds.subject_timing_itself("larder", |_| followed(runtime, &outbox, ROWS));
     rounds.subject_timing_itself("poller, bare read", |_| {
         let start = Instant::now();
         let rows = runtime.block_on(polled(&database)).expect("the rows are there");
@@ -58,8 +74,29 @@ pub fn follow(report: Report) -> Outcome {
     Ok(())
 }
 
+fn beside_hydracache(report: Report, runtime: &Runtime) -> Outcome {
+    let database = runtime.block_on(Database::new())?;
+    let outbox = runtime.block_on(backlog(&database, ROWS_CLAIMED / 2, targets))?;
+    let mut rounds = Rounds::new(ROWS_CLAIMED);
+    rounds.subject_timing_itself("larder", |_| followed(runtime, &outbox, ROWS_CLAIMED));
+    rounds.subject_timing_itself("hydracache-db, worker", |rows| {
+        let took = runtime.block_on(worked_off(rows));
+        took.expect("a worker that applies all rows")
+    });
+    let measured = rounds.run();
+    let targets = [("hydracache-db, worker", Target::RatioAtLeast(20.0))];
+    throughput(
+        report,
+        "follow",
+        "rows of a backlog of 20,000",
+        &measured,
+        &targets,
+    )?;
+    Ok(())
+}
+
 /// All rows, by a follower that has just started, with a fence of its own.
-fn followed(runtime: &Runtime, outbox: &Outbox<Sqlite>) -> Duration {
+fn followed(runtime: &Runtime, outbox: &Outbox<Sqlite>, backlog: u64) -> Duration {
     let fence = Fence::builder().build().expect("a fence");
     let head = runtime.block_on(outbox.head()).expect("the head is there").cursor;
     let first = Cursor::ordered(head.source(), head.epoch(), Position::new(1), 0);
@@ -78,8 +115,34 @@ fn followed(runtime: &Runtime, outbox: &Outbox<Sqlite>) -> Duration {
             break;
         }
     }
-    assert_eq!(u64::try_from(rows).ok(), Some(ROWS), "the follower reads all");
+    assert_eq!(u64::try_from(rows).ok(), Some(backlog), "the follower reads all");
     start.elapsed()
+}
+
+/// All rows, by HydraCache's worker with a cache of its own. It is as good as empty, as the fence is: what it holds shows that
+/// the rows are applied from the first to the last, and nothing else.
+async fn worked_off(rows: u64) -> Result<Duration, Box<dyn Error>> {
+    let outbox = HydraCacheOutbox::new().await?;
+    outbox.backlog(rows / 2, targets).await?;
+    let cache = HydraCache::local().build();
+    // The key, what it was read from, and whether a row ends it.
+    let entries = [
+        ("first", 0, true),
+        ("last", rows / 2 - 1, true),
+        ("other", rows, false),
+    ];
+    for (key, id, _) in entries {
+        let intent = InvalidationIntent::entity("account", id.to_string()).to_cache_invalidation();
+        let tag = intent.tag_value().ok_or("an entity is a tag")?;
+        cache.put(key, id, CacheOptions::new().tag(tag)).await?;
+    }
+    let took = outbox.worked_off(cache.clone()).await?;
+    outbox.close().await;
+    for (key, _, ends) in entries {
+        let is_there = cache.get::<u64>(key).await?.is_some();
+        assert_ne!(is_there, ends, "{key} ends if there is a row for it");
+    }
+    Ok(took)
 }
 
 async fn polled(database: &Database) -> Result<u64, sqlx::Error> {

@@ -1,11 +1,15 @@
 //! The outbox over SQLite beside what is written by hand: the benchmarks of the outbox's contract, section 19, with its targets,
-//! as far as the outbox stands. HydraCache's outbox and a queue of claimed rows are not here yet; both belong beside claims.
+//! as far as the outbox stands.
 //!
 //! Always true: every subject has a database file of its own, in write-ahead mode with `synchronous = NORMAL`, and one task.
-//! *Poller* is what services write by hand: a serial id, a body in JSON, `WHERE id > cursor`.
+//! *Poller* is what services write by hand: a serial id, a body in JSON, `WHERE id > cursor`; *queue* is the other thing that
+//! they write, rows with a state that are claimed. HydraCache's outbox is over the same SQLite, in the same process.
 
 mod bytes;
+mod drain;
 mod follow;
+mod hydracache;
+mod queue;
 mod record;
 mod wait;
 
@@ -20,12 +24,16 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 pub use bytes::bytes;
+pub use drain::drain;
 pub use follow::follow;
 pub use record::record;
 pub use wait::wait;
 
 use crate::Outcome;
 use crate::{Measured, Report, Row, Target};
+
+/// The database's name in its folder.
+const FILE: &str = "bench.db";
 
 /// A database in a folder that goes with it.
 struct Database {
@@ -38,7 +46,7 @@ impl Database {
         let folder = tempfile::tempdir()?;
         let pool = SqlitePoolOptions::new()
             .max_connections(3)
-            .connect_with(options(&folder.path().join("bench.db")))
+            .connect_with(options(&folder.path().join(FILE)))
             .await?;
         sqlx::query("CREATE TABLE accounts (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL)")
             .execute(&pool)
@@ -52,14 +60,20 @@ impl Database {
         Ok(Database { folder, pool })
     }
 
-    /// How many bytes the pages of a table take up.
+    /// How many bytes the pages of a table and of its indexes take up.
     async fn bytes_of(&self, table: &str) -> Result<i64, sqlx::Error> {
-        sqlx::query_scalar("SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = ?")
-            .bind(table)
-            .fetch_one(&self.pool)
-            .await
+        sqlx::query_scalar(BYTES).bind(table).fetch_one(&self.pool).await
+    }
+
+    /// Closes and removes it, so that what SQLite writes on closing falls into nobody's time.
+    async fn close(self) {
+        self.pool.close().await;
     }
 }
+
+/// An index has a name of its own in `dbstat`; the schema knows whose it is.
+const BYTES: &str = "SELECT coalesce(sum(pgsize), 0) FROM dbstat
+    WHERE name IN (SELECT name FROM sqlite_schema WHERE tbl_name = ?)";
 
 fn options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()

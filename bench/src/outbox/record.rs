@@ -3,12 +3,15 @@
 use larder_core::Invalidations;
 use larder_outbox::Outbox;
 
+use super::hydracache::HydraCacheOutbox;
 use super::{Database, Outcome, body, runtime, throughput};
-use crate::{Report, Rounds, Target};
+use crate::{ROUNDS, Report, Rounds, Target};
 
 /// Transactions of a round.
 const TRANSACTIONS: u64 = 2_000;
-const UPDATE: &str = "UPDATE accounts SET amount = amount + 1 WHERE id = 1";
+
+/// The business update of each transaction.
+pub(super) const UPDATE: &str = "UPDATE accounts SET amount = amount + 1 WHERE id = 1";
 
 /// Measures and reports.
 ///
@@ -23,11 +26,21 @@ pub fn record(report: Report) -> Outcome {
         builder.migrate().await?;
         builder.open().await
     })?;
+    let hydracache = runtime.block_on(HydraCacheOutbox::new())?;
     let mut rounds = Rounds::new(TRANSACTIONS);
     rounds.subject("larder", |times| {
         runtime.block_on(async {
             for id in 0..times {
                 larder(&outbox, id).await.expect("a transaction of the outbox");
+            }
+        });
+    });
+    rounds.subject("hydracache-db", |times| {
+        runtime.block_on(async {
+            for id in 0..times {
+                let targets = [("account", id), ("owner", id)];
+                let recorded = hydracache.record(targets).await;
+                recorded.expect("a transaction of HydraCache's outbox");
             }
         });
     });
@@ -46,7 +59,16 @@ pub fn record(report: Report) -> Outcome {
         });
     });
     let measured = rounds.run();
-    let targets = [("poller", Target::RatioAtLeast(0.6))];
+    let transactions = TRANSACTIONS.div_ceil(10) + TRANSACTIONS * u64::try_from(ROUNDS)?;
+    assert_eq!(
+        runtime.block_on(hydracache.rows("pending"))?,
+        2 * transactions,
+        "two targets a transaction, of the rounds and of the one that warms up"
+    );
+    let targets = [
+        ("hydracache-db", Target::RatioAtLeast(2.0)),
+        ("poller", Target::RatioAtLeast(0.6)),
+    ];
     throughput(report, "record", "an update and two targets", &measured, &targets)?;
     Ok(())
 }
