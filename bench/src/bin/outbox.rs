@@ -1,4 +1,4 @@
-//! The benchmarks of the outbox, each with its rows: `record`, `follow`, `bytes`, `wait`.
+//! The benchmarks of the outbox, each with its rows: `record`, `follow`, `drain`, `bytes`, `wait`.
 //!
 //! All of them take about a minute; the names of some run those alone. What is measured, and against what, stands in
 //! `larder_bench::outbox`.
@@ -12,6 +12,7 @@ fn main() -> Outcome {
     run_named(&[
         ("record", outbox::record),
         ("follow", outbox::follow),
+        ("drain", outbox::drain),
         ("bytes", outbox::bytes),
         ("wait", outbox::wait),
     ])

@@ -1,17 +1,17 @@
-//! `drain`: the rows of a backlog claimed, published to nobody and acknowledged, by a queue written by hand and by HydraCache.
+//! `drain`: the rows of a backlog claimed, published to nobody and acknowledged, beside a queue written by hand and HydraCache.
 //!
-//! The relay has no place here yet, and no program runs this before it has one: the first subject is the one that the rows set
-//! beside the others.
+//! All claim 256 rows at a time.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hydracache_db::{InvalidationApplier, InvalidationIntent};
+use larder_outbox::{OutboxRow, Published, Relay};
 
 use super::hydracache::HydraCacheOutbox;
-use super::{Outcome, queue, runtime, throughput};
+use super::{Database, Outcome, backlog, queue, runtime, throughput};
 use crate::{Report, Rounds, Target};
 
 /// Rows of the backlog, which is made anew for each round.
@@ -24,7 +24,9 @@ const ROWS: u64 = 20_000;
 pub fn drain(report: Report) -> Outcome {
     let runtime = runtime()?;
     let mut rounds = Rounds::new(ROWS);
-    // The relay goes here, before its peers: a subject that times itself, whose backlog is made before its clock starts.
+    rounds.subject_timing_itself("larder", |rows| {
+        runtime.block_on(relayed(rows)).expect("a relay that drains")
+    });
     rounds.subject_timing_itself("queue", |rows| {
         runtime
             .block_on(queue::drained(rows))
@@ -51,6 +53,33 @@ impl InvalidationApplier for Nobody {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+}
+
+async fn relayed(rows: u64) -> Result<Duration, Box<dyn Error>> {
+    let database = Database::new().await?;
+    let outbox = backlog(&database, rows / 2, |commit| {
+        [("account", commit), ("owner", commit)]
+    })
+    .await?;
+    let published = Arc::new(AtomicU64::new(0));
+    let count = published.clone();
+    let publish = move |rows: &[OutboxRow]| {
+        count.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        vec![Published::Done; rows.len()]
+    };
+    let relay = Relay::builder(outbox.store(), publish).open().await?;
+    let start = Instant::now();
+    while relay.run_once().await?.claimed > 0 {}
+    let took = start.elapsed();
+    assert_eq!(
+        published.load(Ordering::Relaxed),
+        rows,
+        "every row is published once"
+    );
+    let left = outbox.store().status("default", None).await?;
+    assert_eq!(left.pending.at_least(), 0, "and acknowledged");
+    database.close().await;
+    Ok(took)
 }
 
 async fn hydracache(rows: u64) -> Result<Duration, Box<dyn Error>> {

@@ -9,6 +9,7 @@ mod publish;
 mod report;
 mod run;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
@@ -204,10 +205,10 @@ impl<P: Publish> Relay<P> {
     }
 
     /// The rows to be published, and for each row of the claim which of them it is.
-    fn distinct(&self, claim: &Claim) -> (Vec<OutboxRow>, Vec<usize>) {
+    fn distinct<'a>(&self, claim: &'a Claim) -> (Cow<'a, [OutboxRow]>, Vec<usize>) {
         let rows = claim.rows();
         if !self.shared.options.coalesce {
-            return (rows.to_vec(), (0..rows.len()).collect());
+            return (Cow::Borrowed(rows), (0..rows.len()).collect());
         }
         let mut known: std::collections::HashMap<(TargetHash, &larder_core::Target), usize> =
             std::collections::HashMap::new();
@@ -219,7 +220,7 @@ impl<P: Publish> Relay<P> {
             });
             places.push(place);
         }
-        (distinct, places)
+        (Cow::Owned(distinct), places)
     }
 
     /// Says what became of each row. A failure of the store does not keep the rest from being said.

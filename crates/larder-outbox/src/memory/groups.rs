@@ -4,6 +4,7 @@
 //! those of the store's clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::limits::{ERROR_TEXT_BYTES_MAX, cut_at_character};
@@ -96,6 +97,7 @@ impl Taken {
                 dead: u64::try_from(self.dead.len()).unwrap_or(u64::MAX),
             });
         }
+        let owner: Arc<str> = Arc::from(owner);
         let (mut rows, mut dead_lettered) = (Vec::new(), 0);
         while rows.len() < limit {
             let Some(taken) = self.next(rows.len(), limit, now) else {
@@ -111,13 +113,13 @@ impl Taken {
                 dead_lettered += 1;
                 continue;
             }
-            row.owner = Some(owner.to_owned());
+            row.owner = Some(Arc::clone(&owner));
             row.lease = Some(lease);
             row.claimed_at = Some(now);
             rows.push(row.clone());
             self.held.insert((lease.until(), taken));
         }
-        Ok(Claim::new(&self.group.name, owner, lease, rows).with_dead_lettered(dead_lettered))
+        Ok(Claim::new(&self.group.name, &owner, lease, rows).with_dead_lettered(dead_lettered))
     }
 
     /// The next row to be held: one whose time is over, one that is to come again, or a fresh one.
@@ -231,7 +233,7 @@ impl Taken {
                 }
                 continue;
             };
-            row.owner = Some(claim.owner().to_owned());
+            row.owner = Some(Arc::from(claim.owner()));
             row.lease = Some(Lease::new(claim.lease().number(), until));
             row.claimed_at = Some(now);
             self.held.insert((until, taken));

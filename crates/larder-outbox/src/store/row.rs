@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use larder_core::{Epoch, Invalidation, Namespace, Origin, Position, Reason, Target, TargetHash, Timestamp};
 use thiserror::Error;
@@ -62,7 +63,7 @@ pub struct OutboxRow {
     /// Since when it is held; none if nobody holds it.
     pub claimed_at: Option<Timestamp>,
     /// Who holds it, or did when that ran out.
-    pub owner: Option<String>,
+    pub owner: Option<Arc<str>>,
     /// For how long.
     pub lease: Option<Lease>,
     /// When it was acknowledged. Kept for as long as the group keeps rows that are.

@@ -1,6 +1,7 @@
 //! Claiming: what has been given back or run out first, then rows that failed and are due, then rows that nobody has had.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{Epoch, Timestamp};
@@ -17,9 +18,9 @@ use crate::store::check_claim;
 use crate::{Claim, Error, Lease, OutboxRow, RowState};
 
 /// A claim on its way.
-struct Claiming<'a> {
+struct Claiming {
     known: Known,
-    owner: &'a str,
+    owner: Arc<str>,
     lease: Lease,
     rows: Vec<OutboxRow>,
     /// Of these, rows that were read from the log.
@@ -62,13 +63,13 @@ impl SqliteStore {
     }
 
     /// One transaction; and whether the group has come further, though perhaps past no row of its own.
-    async fn claim_once<'a>(
+    async fn claim_once(
         &self,
         group: &str,
-        owner: &'a str,
+        owner: &str,
         limit: usize,
         time: Duration,
-    ) -> Result<(Claiming<'a>, bool), Error> {
+    ) -> Result<(Claiming, bool), Error> {
         let mut transaction = self.begin().await?;
         let known = self.known(&mut transaction, group).await?;
         if known.dead >= known.dead_max {
@@ -81,7 +82,7 @@ impl SqliteStore {
         let number = self.outbox.entropy().next_u64();
         let mut claiming = Claiming {
             known,
-            owner,
+            owner: Arc::from(owner),
             lease: Lease::new(number, until),
             rows: Vec::new(),
             of_log: 0,
@@ -134,7 +135,7 @@ impl SqliteStore {
     async fn take_over(
         &self,
         connection: &mut SqliteConnection,
-        claiming: &mut Claiming<'_>,
+        claiming: &mut Claiming,
         limit: usize,
     ) -> Result<usize, Error> {
         let mut left = limit;
@@ -185,7 +186,7 @@ impl SqliteStore {
     async fn hold(
         &self,
         connection: &mut SqliteConnection,
-        claiming: &mut Claiming<'_>,
+        claiming: &mut Claiming,
         mut stretch: Stretch,
         rows: Vec<(OutboxRow, Option<String>)>,
     ) -> Result<(), Error> {
@@ -214,7 +215,7 @@ impl SqliteStore {
     async fn take_due(
         &self,
         connection: &mut SqliteConnection,
-        claiming: &mut Claiming<'_>,
+        claiming: &mut Claiming,
         room: usize,
     ) -> Result<usize, Error> {
         let p = self.names().prefix();
@@ -249,7 +250,7 @@ impl SqliteStore {
                 .bind(signed(row.id.position().get()))
                 .bind(signed(row.id.ordinal()))
                 .bind(signed(claiming.lease.number()))
-                .bind(claiming.owner)
+                .bind(&*claiming.owner)
                 .bind(known.now)
                 .bind(claiming.lease.until().as_micros())
                 .execute(&mut *connection)
@@ -297,7 +298,7 @@ impl SqliteStore {
     async fn take_fresh(
         &self,
         connection: &mut SqliteConnection,
-        claiming: &mut Claiming<'_>,
+        claiming: &mut Claiming,
         fresh: Fresh,
         limit: usize,
     ) -> Result<bool, Error> {
@@ -385,7 +386,7 @@ impl Tables<'_> {
     }
 }
 
-impl Claiming<'_> {
+impl Claiming {
     /// The rows as the group sees them, and what is wrong with those that cannot be read.
     fn read(&self, rows: &[Read]) -> Vec<(OutboxRow, Option<String>)> {
         let epoch = Epoch::new(self.known.epoch);
@@ -395,7 +396,7 @@ impl Claiming<'_> {
     /// The stretch is held by this claim.
     fn take(&self, stretch: &mut Stretch) {
         stretch.lease = signed(self.lease.number());
-        stretch.owner = Some(self.owner.to_owned());
+        stretch.owner = Some(self.owner.to_string());
         stretch.claimed_at = Some(self.known.now);
         stretch.until = self.lease.until().as_micros();
     }
@@ -403,7 +404,7 @@ impl Claiming<'_> {
     /// The row is held by this claim.
     fn mark(&self, row: &mut OutboxRow) {
         row.state = RowState::Pending;
-        row.owner = Some(self.owner.to_owned());
+        row.owner = Some(Arc::clone(&self.owner));
         row.lease = Some(self.lease);
         row.claimed_at = Some(Timestamp::from_micros(self.known.now));
     }

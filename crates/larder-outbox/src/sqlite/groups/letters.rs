@@ -1,5 +1,7 @@
 //! Rows of a group by their state, and what becomes of dead letters.
 
+use std::sync::Arc;
+
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::super::source::select_of;
@@ -161,7 +163,7 @@ impl Tables<'_> {
                 if stretch.is_done(Place::of(row.id)) {
                     continue;
                 }
-                row.owner.clone_from(&stretch.owner);
+                row.owner = stretch.owner.as_deref().map(Arc::from);
                 row.claimed_at = stretch.claimed_at.map(larder_core::Timestamp::from_micros);
                 let until = larder_core::Timestamp::from_micros(stretch.until);
                 let number = super::super::unsigned(stretch.lease);
