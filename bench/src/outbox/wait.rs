@@ -50,7 +50,7 @@ fn once(waiters: usize) -> Result<f64, Box<dyn std::error::Error>> {
     runtime.block_on(async {
         let wait = Wait::local(Duration::from_secs(60));
         let mut waiting: Vec<_> = (0..waiters)
-            .map(|_| Box::pin(waiter.wait(&token, wait)))
+            .map(|_| Box::pin(waiter.wait(&token, wait.clone())))
             .collect();
         let mut context = Context::from_waker(Waker::noop());
         for one in &mut waiting {
@@ -60,7 +60,7 @@ fn once(waiters: usize) -> Result<f64, Box<dyn std::error::Error>> {
         follower.step().await?;
         for one in &mut waiting {
             match one.as_mut().poll(&mut context) {
-                Poll::Ready(waited) => assert!(waited.satisfied, "it is applied"),
+                Poll::Ready(waited) => assert!(waited?.satisfied, "it is applied"),
                 Poll::Pending => unreachable!("the commit is applied"),
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::hints::Hints;
 use crate::names::Names;
 use crate::record::{Given, Identity, Writing, Written};
-use crate::{Error, Outbox, OutboxStore, PurgeReport, Retention};
+use crate::{Error, Nodes, Outbox, OutboxStore, PurgeReport, Retention};
 
 /// A database in which an outbox can lie: `sqlx::Sqlite`. Only Larder implements it.
 pub trait Database: Backend {}
@@ -86,6 +86,8 @@ pub trait Backend: sqlx::Database {
         hints: Arc<Hints>,
         entropy: Arc<dyn Entropy>,
     ) -> Arc<dyn Source>;
+    #[doc(hidden)]
+    fn nodes(pool: Pool<Self>, names: Names) -> Arc<dyn Nodes>;
     #[doc(hidden)]
     fn store(outbox: Outbox<Self>) -> Arc<dyn OutboxStore>
     where

@@ -42,6 +42,17 @@ pub enum Error {
     /// A follower of this source is at work on this fence.
     #[error("this source has a follower on this fence")]
     AlreadyFollowing,
+    /// Another process follows the log under this name.
+    #[error("another process is the node {node:?}, last heard of at {last_seen}")]
+    NodeInUse {
+        /// The name.
+        node: String,
+        /// When it was last heard of, by the clock of the log.
+        last_seen: larder_core::Timestamp,
+    },
+    /// The source of a follower did not answer.
+    #[error("{0}")]
+    Source(larder_core::SourceError),
     /// No group of this name has begun.
     #[error("there is no group {group:?}")]
     NoSuchGroup {
@@ -78,7 +89,7 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Busy(_) => true,
+            Self::Busy(_) | Self::Source(_) | Self::NodeInUse { .. } | Self::DeadLettersFull { .. } => true,
             Self::Database(error) => matches!(
                 error,
                 sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed

@@ -5,6 +5,7 @@
 //! Everything between two awaits of a step is done whole or not at all, so that a step may be dropped.
 
 mod builder;
+mod membership;
 mod run;
 mod status;
 
@@ -17,8 +18,10 @@ use larder_core::{
 };
 
 pub use self::builder::FollowerBuilder;
+use self::membership::Membership;
 use self::status::Board;
 pub use self::status::{FollowerHandle, FollowerStatus};
+use crate::Error;
 use crate::limits::SAVE_EVERY;
 use crate::seat::{Seat, Told};
 
@@ -36,6 +39,10 @@ pub struct Follower {
     unsettled: Vec<Settled>,
     saved: Option<Cursor>,
     saved_at: Option<Moment>,
+    /// None where nobody knows of each other.
+    membership: Option<Arc<Mutex<Membership>>>,
+    /// A flush that is yet to be done.
+    gap: Option<Gap>,
 }
 
 /// How a follower is to behave.
@@ -73,6 +80,10 @@ pub(crate) enum Gap {
     Start,
     Purged,
     OtherEpoch,
+    /// Another process was this node until now, and may have written to its data.
+    TookOver,
+    /// Another process is this node now.
+    Superseded,
     Asked,
 }
 
@@ -82,21 +93,56 @@ impl Follower {
     /// Dropped before it is done, nothing is lost: what it has not published comes again.
     ///
     /// # Errors
-    /// [`SourceError`] if the source did not answer. The next step tries again.
-    pub async fn step(&mut self) -> Result<Step, SourceError> {
-        let stepped = self.stepped().await;
+    /// [`Error::Source`] if the source did not answer; the next step tries again. [`Error::NodeInUse`] while another process is the node of this name, and
+    /// [`Error::Config`] if there are too many nodes: then nothing was done.
+    pub async fn step(&mut self) -> Result<Step, Error> {
+        let membership = self.membership.clone();
+        let membership = membership.as_deref();
+        let now = self.seat.fence.time();
+        let joined = match membership {
+            Some(membership) => Membership::join(membership, now).await,
+            None => Ok(false),
+        };
+        match joined {
+            Ok(true) => self.gap = Some(Gap::TookOver),
+            Ok(false) => {}
+            // Who follows already goes on, and is known again later.
+            Err(error) if self.cursor.is_some() => {
+                tracing::warn!(%error, "this node is not known to the others");
+            }
+            Err(error) => return Err(error),
+        }
+        if membership.is_some_and(|membership| membership.lock().was_superseded(&*self.options.entropy)) {
+            self.gap = Some(Gap::Superseded);
+        }
+        let stepped = Membership::beside(membership, self.stepped()).await;
+        self.give_sign_of_life();
         let mut board = self.board.lock();
         match &stepped {
             Ok(step) => board.stepped(step, self.seat.fence.time()),
             Err(error) => board.failed(error),
         }
         drop(board);
-        stepped
+        stepped.map_err(Error::Source)
+    }
+
+    /// Says how far this node has come, if it is time.
+    fn give_sign_of_life(&mut self) {
+        let (Some(membership), Some(cursor)) = (&self.membership, &self.cursor) else {
+            return;
+        };
+        let saved = self.options.home.as_ref().and(self.saved.as_ref());
+        membership.lock().beat(self.seat.fence.time(), cursor, saved);
     }
 
     async fn stepped(&mut self) -> Result<Step, SourceError> {
         if std::mem::take(&mut self.board.lock().resync) {
-            return self.close(Gap::Asked).await;
+            self.gap = Some(Gap::Asked);
+        }
+        if let Some(gap) = self.gap {
+            let step = self.close(gap).await?;
+            self.gap = None;
+            return Ok(step);
         }
         let Some(cursor) = self.cursor.clone() else {
             return self.start().await;
@@ -194,7 +240,7 @@ impl Follower {
         self.cursor = Some(head.cursor.clone());
         if gap != Gap::Start {
             tracing::warn!(source = %self.source.id(), reason = gap.reason(), "this node was flushed");
-            self.board.lock().gaps += 1;
+            self.board.lock().count(gap);
         }
     }
 
@@ -268,7 +314,12 @@ impl Follower {
     /// Tells what this follower does, and asks it to flush; from any thread.
     #[must_use]
     pub fn handle(&self) -> FollowerHandle {
-        FollowerHandle::new(&self.seat, Arc::clone(&self.board), self.source.id())
+        FollowerHandle::new(
+            &self.seat,
+            Arc::clone(&self.board),
+            self.source.id(),
+            self.membership.clone(),
+        )
     }
 }
 
@@ -278,6 +329,8 @@ impl Gap {
             Gap::Start => "start",
             Gap::Purged => "rows were purged before they were read",
             Gap::OtherEpoch => "the source has begun a new epoch",
+            Gap::TookOver => "another process was this node",
+            Gap::Superseded => "another process is this node now",
             Gap::Asked => "resync",
         }
     }

@@ -20,6 +20,7 @@ mod transaction;
 mod store;
 
 mod follower;
+mod nodes;
 mod relay;
 mod seat;
 mod wait;
@@ -42,6 +43,7 @@ pub use database::Database;
 pub use error::{CommitError, ConfigError, ConfigFault, Error, TransactionError};
 pub use follower::{Follower, FollowerBuilder, FollowerHandle, FollowerStatus, Step};
 pub use memory::{CommitOrder, IsGone, MemoryStore, MemoryTx};
+pub use nodes::{Beaten, Joined, Member, NodeStatus, Nodes, Progress};
 pub use outbox::{Outbox, OutboxBuilder};
 pub use recorded::Recorded;
 pub use relay::{

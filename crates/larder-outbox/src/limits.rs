@@ -45,6 +45,25 @@ pub const PURGE_CHUNK_MAX: usize = 10_000;
 /// How often a follower saves its cursor at most.
 pub const SAVE_EVERY: Duration = Duration::from_millis(250);
 
+/// For how long a node counts as live after it was last heard of, if nothing is said.
+pub const NODE_LEASE: Duration = Duration::from_secs(10);
+/// For how long the cursor of a node that is silent keeps rows from being purged, if nothing is said.
+pub const NODE_FORGOTTEN: Duration = Duration::from_secs(24 * 3_600);
+/// The shortest and the longest of both.
+pub const NODE_LEASE_RANGE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(30 * 24 * 3_600));
+/// How often a node tells how far it has come, if nothing is said.
+pub const PUBLISH_EVERY: Duration = Duration::from_millis(250);
+/// The shortest and the longest of that.
+pub const PUBLISH_EVERY_RANGE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
+/// How often a wait for a group looks, if nothing is said.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// The least and the most of that.
+pub const POLL_INTERVAL_RANGE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(10));
+/// How often at most the waits of a process look at the table of nodes.
+pub const NODES_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Live nodes of a log.
+pub const NODES_MAX: usize = 256;
 /// Groups of a log.
 pub const GROUPS_MAX: usize = 64;
 /// Rows that a relay claims at once.

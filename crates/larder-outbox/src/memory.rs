@@ -7,6 +7,7 @@
 //! What is always true: its lock is held for no foreign code; a panic of a caller leaves it as usable as before.
 
 mod groups;
+mod nodes;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -56,6 +57,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     hints: Hints,
+    completions: Hints,
     state: Mutex<State>,
 }
 
@@ -70,6 +72,8 @@ struct State {
     floor: Position,
     /// What groups have yet to do.
     groups: BTreeMap<String, Taken>,
+    /// Who follows it.
+    nodes: nodes::Known,
     /// How many commits there were: what a copy has come to.
     commits: u64,
     is_gone: bool,
@@ -105,6 +109,7 @@ impl MemoryStore {
             log: BTreeMap::new(),
             floor: Position::new(1),
             groups: BTreeMap::new(),
+            nodes: BTreeMap::new(),
             commits: 0,
             is_gone: false,
         };
@@ -114,6 +119,7 @@ impl MemoryStore {
             clock,
             entropy,
             hints: Hints::default(),
+            completions: Hints::default(),
             state: Mutex::new(state),
         };
         MemoryStore {

@@ -18,7 +18,9 @@ use crate::hints::Hints;
 use crate::names::Names;
 use crate::record::{Given, Writing};
 use crate::seat::{Own, Seat};
-use crate::{CommitError, Error, OutboxStore, OutboxTx, PurgeReport, Recorded, Retention, TransactionError};
+use crate::{
+    CommitError, Error, Nodes, OutboxStore, OutboxTx, PurgeReport, Recorded, Retention, TransactionError,
+};
 
 /// Records invalidations where the rows are that they speak of, in the same transaction: both are committed, or neither.
 ///
@@ -64,6 +66,8 @@ pub(crate) struct Shared<D: Database> {
     is_registered: AtomicBool,
     entropy: Arc<dyn Entropy>,
     hints: Arc<Hints>,
+    /// Given when rows were completed in this process.
+    completions: Hints,
     reader: Arc<dyn Source>,
 }
 
@@ -72,6 +76,7 @@ pub(crate) struct Shared<D: Database> {
 pub(crate) struct Local {
     /// What the rows of this process carry.
     pub(crate) origin: Origin,
+    pub(crate) node_key: Option<[u8; 16]>,
     seat: Mutex<Weak<Seat>>,
 }
 
@@ -92,6 +97,7 @@ pub struct OutboxBuilder<D: Database> {
     pool: Pool<D>,
     prefix: Option<String>,
     node: Option<String>,
+    node_key: Option<[u8; 16]>,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -106,6 +112,12 @@ impl<D: Database> OutboxBuilder<D> {
     /// random one.
     pub fn node(mut self, name: impl Into<String>) -> Self {
         self.node = Some(name.into());
+        self
+    }
+
+    /// What makes this process the node of its name, wherever another one claims to be: kept with the node's data. Default: none.
+    pub fn node_key(mut self, key: [u8; 16]) -> Self {
+        self.node_key = Some(key);
         self
     }
 
@@ -159,10 +171,12 @@ impl<D: Database> OutboxBuilder<D> {
             is_registered: AtomicBool::new(false),
             local: Arc::new(Local {
                 origin,
+                node_key: self.node_key,
                 seat: Mutex::new(Weak::new()),
             }),
             entropy: Arc::clone(&self.entropy),
             hints,
+            completions: Hints::default(),
             reader,
         };
         Ok(Outbox {
@@ -199,6 +213,7 @@ impl<D: Database> Outbox<D> {
             pool,
             prefix: None,
             node: None,
+            node_key: None,
             entropy: Arc::new(SystemEntropy::default()),
         }
     }
@@ -309,6 +324,12 @@ impl<D: Database> Outbox<D> {
         D::purge(&self.shared.pool, &self.shared.names, retention).await
     }
 
+    /// The table of those who follow the log.
+    #[must_use]
+    pub fn nodes(&self) -> Arc<dyn Nodes> {
+        D::nodes(self.shared.pool.clone(), self.shared.names.clone())
+    }
+
     /// The log as relays take it.
     #[must_use]
     pub fn store(&self) -> Arc<dyn OutboxStore> {
@@ -321,6 +342,10 @@ impl<D: Database> Outbox<D> {
 
     pub(crate) fn names(&self) -> &Names {
         &self.shared.names
+    }
+
+    pub(crate) fn completions(&self) -> &Hints {
+        &self.shared.completions
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use larder_core::Position;
+
 use crate::Error;
 use crate::error::{ConfigError, ConfigFault};
 use crate::limits::{
-    CLAIM_RETENTION, CLAIM_RETENTION_RANGE, PURGE_CHUNK, PURGE_CHUNK_MAX, RETENTION_MAX, RETENTION_MIN,
-    RETENTION_RANGE,
+    CLAIM_RETENTION, CLAIM_RETENTION_RANGE, NODE_FORGOTTEN, NODE_LEASE_RANGE, PURGE_CHUNK, PURGE_CHUNK_MAX,
+    RETENTION_MAX, RETENTION_MIN, RETENTION_RANGE,
 };
 
 /// How long rows are kept.
@@ -17,17 +19,24 @@ pub struct Retention {
     retention_min: Option<Duration>,
     pub(crate) retention_max: Duration,
     pub(crate) claim_retention: Duration,
+    pub(crate) node_forgotten: Duration,
+    /// Rows below it go, whoever needs them.
+    pub(crate) floor: Option<Position>,
     pub(crate) chunk: usize,
 }
 
 /// What a purge has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PurgeReport {
     /// Rows that were removed.
     pub rows: u64,
     /// Rows that groups were owed for longer than they get them, and that each group gets one row of everything for.
     pub given_up: u64,
+    /// Nodes that needed rows below an explicit floor: they are told so, and flush.
+    pub nodes_cut_off: Vec<String>,
+    /// Groups that had yet to take rows below an explicit floor, which are copied for them.
+    pub groups_cut_off: Vec<String>,
     /// Somebody else was writing, so that it ended before all was done: call it again later.
     pub is_cut_short: bool,
 }
@@ -38,6 +47,8 @@ impl Default for Retention {
             retention_min: None,
             retention_max: RETENTION_MAX,
             claim_retention: CLAIM_RETENTION,
+            node_forgotten: NODE_FORGOTTEN,
+            floor: None,
             chunk: PURGE_CHUNK,
         }
     }
@@ -70,6 +81,19 @@ impl Retention {
         self
     }
 
+    /// A node that keeps a cursor needs its rows for so long after it was last heard of; one that keeps none, for as long as it lives. A second to 30
+    /// days. Default: 24 hours.
+    pub fn node_forgotten(mut self, node_forgotten: Duration) -> Self {
+        self.node_forgotten = node_forgotten;
+        self
+    }
+
+    /// Rows below this position are removed, however young they are and whoever needs them: the report says who does. Default: none.
+    pub fn below(mut self, floor: Position) -> Self {
+        self.floor = Some(floor);
+        self
+    }
+
     /// How many rows one transaction removes: 1 to 10,000. Default: 1,000.
     pub fn chunk(mut self, rows: usize) -> Self {
         self.chunk = rows;
@@ -88,6 +112,7 @@ impl Retention {
         let options = [
             ("retention_max", self.retention_max, RETENTION_RANGE),
             ("claim_retention", self.claim_retention, CLAIM_RETENTION_RANGE),
+            ("node_forgotten", self.node_forgotten, NODE_LEASE_RANGE),
         ];
         for (option, given, (least, most)) in given.into_iter().chain(options) {
             if given < least || given > most {

@@ -5,6 +5,7 @@
 
 mod epoch;
 mod groups;
+mod nodes;
 mod purge;
 mod record;
 mod schema;
@@ -20,6 +21,7 @@ use sqlx::{
     Transaction,
 };
 
+use self::schema::NOW_MICROS;
 use self::source::SqliteSource;
 use crate::database::{Backend, Database};
 use crate::error::{ConfigError, ConfigFault};
@@ -27,7 +29,7 @@ use crate::hints::Hints;
 use crate::names::Names;
 use crate::record::{Given, Identity, Writing, Written};
 use crate::retention::{PurgeReport, Retention};
-use crate::{Error, Outbox, OutboxStore};
+use crate::{Error, Nodes, Outbox, OutboxStore};
 
 impl Database for Sqlite {}
 
@@ -143,6 +145,10 @@ impl Backend for Sqlite {
         })
     }
 
+    fn nodes(pool: SqlitePool, names: Names) -> Arc<dyn Nodes> {
+        Arc::new(nodes::SqliteNodes { pool, names })
+    }
+
     fn store(outbox: Outbox<Sqlite>) -> Arc<dyn OutboxStore> {
         Arc::new(groups::SqliteStore { outbox })
     }
@@ -240,7 +246,7 @@ async fn register(
     run: u64,
 ) -> Result<(), Error> {
     let sql = format!(
-        "INSERT OR IGNORE INTO {}node (node, run) VALUES (?1, ?2)",
+        "INSERT OR IGNORE INTO {}node (node, run, seen_at) VALUES (?1, ?2, {NOW_MICROS})",
         names.prefix()
     );
     sqlx::query(AssertSqlSafe(sql))

@@ -19,7 +19,7 @@ pub use self::group::{Group, Start};
 pub(crate) use self::group::{limit_fault, name_fault};
 pub use self::row::{Lease, OutboxRow, RowId, RowIdError, RowState};
 pub use self::status::{Count, OutboxStatus, TokenStatus};
-use crate::Error;
+use crate::{Error, Nodes};
 
 /// A log whose rows groups of workers take once: in SQLite, in memory, or wherever somebody implements it.
 ///
@@ -33,6 +33,9 @@ use crate::Error;
 pub trait OutboxStore: fmt::Debug + Send + Sync {
     /// The log as a source, for followers.
     fn source(&self) -> Arc<dyn Source>;
+
+    /// The table of those who follow it.
+    fn nodes(&self) -> Arc<dyn Nodes>;
 
     /// Records a batch in a transaction of its own.
     fn record<'a>(&'a self, batch: &'a Invalidations) -> BoxFuture<'a, Result<Token, Error>>;
@@ -102,7 +105,28 @@ pub trait OutboxStore: fmt::Debug + Send + Sync {
         namespace: Option<&'a Namespace>,
     ) -> BoxFuture<'a, Result<OutboxStatus, Error>>;
 
+    /// What a group has yet to do of the commits that each of these tokens names, all seen at one moment.
+    fn statuses_of<'a>(
+        &'a self,
+        group: &'a str,
+        tokens: &'a [Token],
+    ) -> BoxFuture<'a, Result<Vec<TokenStatus>, Error>>;
+
     /// What a group has yet to do of the commits that a token names.
-    fn status_of<'a>(&'a self, group: &'a str, token: &'a Token)
-    -> BoxFuture<'a, Result<TokenStatus, Error>>;
+    fn status_of<'a>(
+        &'a self,
+        group: &'a str,
+        token: &'a Token,
+    ) -> BoxFuture<'a, Result<TokenStatus, Error>> {
+        Box::pin(async move {
+            let statuses = self.statuses_of(group, std::slice::from_ref(token)).await?;
+            Ok(statuses.into_iter().next().unwrap_or_else(TokenStatus::unknown))
+        })
+    }
+
+    /// Resolves when rows were completed in this process after this call. A store that cannot tell never does: then whoever waits looks again now
+    /// and then.
+    fn completed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 }

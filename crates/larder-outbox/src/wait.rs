@@ -1,7 +1,10 @@
-//! [`Waiter`]: waits until this node has applied what a token asks for.
+//! [`Waiter`]: waits until this node has applied what a token asks for, or all nodes have, or a group is done with it.
 //!
-//! What is always true: a wait reads no database; it sits on the fence, and wakes when progress is published. What it ends
-//! with says what is known, and nothing is called satisfied that is not.
+//! What is always true: a wait for this node reads no database; it sits on the fence, and wakes when progress is published. For others
+//! all who wait in this process read together. What a wait ends with says what is known, and nothing is called satisfied that is not.
+
+mod others;
+mod relayed;
 
 use std::fmt;
 use std::future::{Future as _, poll_fn};
@@ -13,15 +16,21 @@ use larder_core::limits::{OutOfRange, WAITERS};
 use larder_core::sync::{Arc, AtomicU64, AtomicUsize, Ordering};
 use larder_core::{Applied, Fence, Requirement, Runtime, TaskFuture, Token};
 
+use self::others::Others;
+use crate::database::Database;
+use crate::error::{ConfigError, ConfigFault};
+use crate::limits::{POLL_INTERVAL, POLL_INTERVAL_RANGE};
+use crate::{Error, Outbox, OutboxStore, pace};
+
 /// For what to wait, and how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
     mode: WaitMode,
     time: Duration,
 }
 
 /// For what a wait waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitMode {
     /// For nothing.
@@ -30,6 +39,12 @@ pub enum WaitMode {
     Local,
     /// The same; a read after it has timed out is served, and marked.
     BestEffort,
+    /// Until every live node has applied it.
+    AllNodes,
+    /// Until so many live nodes have, this one included.
+    Quorum(usize),
+    /// Until this group has acknowledged every row of it.
+    Relayed(String),
 }
 
 impl Wait {
@@ -61,15 +76,42 @@ impl Wait {
         }
     }
 
+    /// Until every live node has said that it has applied the token, this one included.
+    #[must_use]
+    pub const fn all_nodes(time: Duration) -> Self {
+        Wait {
+            mode: WaitMode::AllNodes,
+            time,
+        }
+    }
+
+    /// Until so many live nodes have said so, this one included.
+    #[must_use]
+    pub const fn quorum(nodes: usize, time: Duration) -> Self {
+        Wait {
+            mode: WaitMode::Quorum(nodes),
+            time,
+        }
+    }
+
+    /// Until this group has acknowledged every row of the commits that the token names. It ends at once if one of them is a dead letter.
+    #[must_use]
+    pub fn relayed(group: impl Into<String>, time: Duration) -> Self {
+        Wait {
+            mode: WaitMode::Relayed(group.into()),
+            time,
+        }
+    }
+
     /// For what it waits.
     #[must_use]
-    pub const fn mode(&self) -> WaitMode {
-        self.mode
+    pub const fn mode(&self) -> &WaitMode {
+        &self.mode
     }
 }
 
 /// How a wait has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waited {
     /// For what it waited.
@@ -82,8 +124,11 @@ pub struct Waited {
     pub timed_out: bool,
     /// This node cannot tell: the token is of a source that it does not follow, or of an epoch that it does not know.
     pub unknown: bool,
-    /// How many sources of the token are not applied as far as it asks; zero if it is satisfied.
+    /// How much is not done, and zero if it is satisfied: sources of the token that this node has not applied as far as it asks; of a wait for
+    /// nodes, how many are lacking; of one for a group, rows.
     pub pending: usize,
+    /// Of a wait for nodes, the names of the others that have not applied it.
+    pub lagging: Vec<String>,
     /// How long it took, by the clock of the fence.
     pub elapsed: Duration,
 }
@@ -94,7 +139,9 @@ pub struct Waiter {
     fence: Fence,
     runtime: Option<Arc<dyn Runtime>>,
     waiters_max: usize,
+    poll_interval: Duration,
     counts: Arc<Counts>,
+    others: Option<Others>,
 }
 
 /// What a waiter and its clones have done since the start.
@@ -131,7 +178,9 @@ impl Waiter {
             fence: fence.clone(),
             runtime: None,
             waiters_max: WAITERS.default(),
+            poll_interval: POLL_INTERVAL,
             counts: Arc::default(),
+            others: None,
         }
     }
 
@@ -151,26 +200,97 @@ impl Waiter {
         self
     }
 
+    /// The log of which waits for other nodes, and for groups, ask. Without it they are refused.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn OutboxStore>) -> Self {
+        self.others = Some(Others::new(store));
+        self
+    }
+
+    /// Which process of the table of nodes this one is, so that it counts as soon as it has applied something, and not only when it has said so.
+    #[must_use]
+    pub fn own_run(mut self, run: u64) -> Self {
+        if let Some(others) = &mut self.others {
+            others.own_run = Some(run);
+        }
+        self
+    }
+
+    /// How often waits for a group look, if nobody in this process completes rows: a millisecond to 10 s. Default: 10 ms.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn poll_interval(mut self, time: Duration) -> Result<Self, Error> {
+        let (least, most) = POLL_INTERVAL_RANGE;
+        if time < least || time > most {
+            return Err(ConfigError::of(vec![ConfigFault {
+                option: "poll_interval",
+                given: format!("{time:?}"),
+                allowed: format!("{least:?} to {most:?}"),
+            }]));
+        }
+        self.poll_interval = time;
+        Ok(self)
+    }
+
     /// Waits. Dropped, it leaves nothing behind.
-    pub async fn wait(&self, token: &Token, wait: Wait) -> Waited {
+    ///
+    /// # Errors
+    /// For other nodes and for groups only: what the store says, [`Error::NoSuchGroup`] among it; [`Error::Config`] if there is no store to ask.
+    pub async fn wait(&self, token: &Token, wait: Wait) -> Result<Waited, Error> {
         let began = self.fence.time();
         self.counts.waits.fetch_add(1, Ordering::Relaxed);
-        let (applied, timed_out) = match wait.mode {
-            WaitMode::None => (Applied::Yes, false),
-            WaitMode::Local | WaitMode::BestEffort => self.applied(token, wait.time).await,
+        let ended = match &wait.mode {
+            WaitMode::None => Ended::satisfied(),
+            WaitMode::Local | WaitMode::BestEffort => self.local(token, wait.time).await,
+            mode => self.of_others(token, mode, wait.time).await?,
         };
-        let satisfied = applied == Applied::Yes;
         let waited = Waited {
-            mode: wait.mode,
-            satisfied,
-            degraded: !satisfied,
-            timed_out,
-            unknown: applied == Applied::Unknown,
-            pending: if satisfied { 0 } else { self.pending(token) },
+            satisfied: ended.is_satisfied,
+            degraded: !ended.is_satisfied,
+            timed_out: ended.timed_out,
+            unknown: ended.unknown,
+            pending: if ended.is_satisfied {
+                0
+            } else {
+                ended.pending.max(1)
+            },
+            lagging: ended.lagging,
             elapsed: self.fence.time().since(began),
+            mode: wait.mode,
         };
         self.counts.count(&waited);
-        waited
+        Ok(waited)
+    }
+
+    async fn local(&self, token: &Token, time: Duration) -> Ended {
+        let (applied, timed_out) = self.applied(token, time).await;
+        let is_satisfied = applied == Applied::Yes;
+        Ended {
+            is_satisfied,
+            timed_out,
+            unknown: applied == Applied::Unknown,
+            pending: if is_satisfied { 0 } else { self.pending(token) },
+            lagging: Vec::new(),
+        }
+    }
+
+    async fn of_others(&self, token: &Token, mode: &WaitMode, time: Duration) -> Result<Ended, Error> {
+        let Some(others) = &self.others else {
+            return Err(ConfigError::of(vec![ConfigFault {
+                option: "store",
+                given: "none".to_owned(),
+                allowed: "the log of which a wait for other nodes, or for a group, asks".to_owned(),
+            }]));
+        };
+        let Some(_place) = Place::take(&self.counts, self.waiters_max) else {
+            return Ok(Ended::default());
+        };
+        match mode {
+            WaitMode::Relayed(group) => self.relayed(others, group, token, time).await,
+            WaitMode::Quorum(nodes) => self.nodes(others, Some(*nodes), token, time).await,
+            _ => self.nodes(others, None, token, time).await,
+        }
     }
 
     /// Whether it is applied, at the latest after `time`; and whether that was over.
@@ -195,10 +315,7 @@ impl Waiter {
     }
 
     fn sleep(&self, time: Duration) -> TaskFuture {
-        match &self.runtime {
-            Some(runtime) => runtime.sleep(time),
-            None => Box::pin(tokio::time::sleep(time)),
-        }
+        pace::sleep(self.runtime.as_ref(), time)
     }
 
     fn pending(&self, token: &Token) -> usize {
@@ -223,6 +340,37 @@ impl Waiter {
             satisfied: satisfied.load(Ordering::Relaxed),
             timed_out: timed_out.load(Ordering::Relaxed),
             degraded: degraded.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl<D: Database> Outbox<D> {
+    /// Waits on this fence, and asks this log for other nodes and for groups.
+    #[must_use]
+    pub fn waiter(&self, fence: &Fence) -> Waiter {
+        let mut others = Others::new(self.store());
+        others.own_run = Some(self.local().origin.run());
+        let mut waiter = Waiter::new(fence);
+        waiter.others = Some(others);
+        waiter
+    }
+}
+
+/// How a wait has ended.
+#[derive(Default)]
+struct Ended {
+    is_satisfied: bool,
+    timed_out: bool,
+    unknown: bool,
+    pending: usize,
+    lagging: Vec<String>,
+}
+
+impl Ended {
+    fn satisfied() -> Self {
+        Ended {
+            is_satisfied: true,
+            ..Ended::default()
         }
     }
 }

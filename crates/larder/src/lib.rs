@@ -145,12 +145,13 @@ pub mod outbox {
     //! Feature `sqlite`.
 
     pub use larder_outbox::{
-        Backoff, Claim, CommitError, CommitOrder, Completed, ConfigError, ConfigFault, Count, Database,
-        DeadLetters, Error, Failed, Follower, FollowerBuilder, FollowerHandle, FollowerStatus, Group, IsGone,
-        Lease, MemoryStore, MemoryTx, Next, Outbox, OutboxBuilder, OutboxRow, OutboxStatus, OutboxStore,
-        OutboxTx, Publish, PublishFn, Published, PurgeReport, Recorded, Relay, RelayBuilder,
-        RelayDiagnostics, RelayReport, Retention, RowId, RowIdError, RowState, RunError, Start, Step, ToSink,
-        TokenStatus, TransactionError, Wait, WaitMode, Waited, Waiter, WaiterDiagnostics, limits,
+        Backoff, Beaten, Claim, CommitError, CommitOrder, Completed, ConfigError, ConfigFault, Count,
+        Database, DeadLetters, Error, Failed, Follower, FollowerBuilder, FollowerHandle, FollowerStatus,
+        Group, IsGone, Joined, Lease, Member, MemoryStore, MemoryTx, Next, NodeStatus, Nodes, Outbox,
+        OutboxBuilder, OutboxRow, OutboxStatus, OutboxStore, OutboxTx, Progress, Publish, PublishFn,
+        Published, PurgeReport, Recorded, Relay, RelayBuilder, RelayDiagnostics, RelayReport, Retention,
+        RowId, RowIdError, RowState, RunError, Start, Step, ToSink, TokenStatus, TransactionError, Wait,
+        WaitMode, Waited, Waiter, WaiterDiagnostics, limits,
     };
 }
 

@@ -6,15 +6,17 @@ use std::time::Duration;
 use larder_core::sync::{Arc, Mutex};
 use larder_core::{CursorHome, Entropy, Fence, FenceError, Namespace, Runtime, Source, SystemEntropy};
 
-use super::{Board, Follower, Options};
+use super::{Board, Follower, Membership, Options};
 use crate::database::Database;
 use crate::error::{ConfigError, ConfigFault};
 use crate::limits::{
-    FRESHNESS, FRESHNESS_RANGE, POLL_MAX, POLL_MIN, POLL_RANGE, ROWS_A_READ, ROWS_A_READ_MAX,
+    FRESHNESS, FRESHNESS_RANGE, NODE_LEASE_RANGE, POLL_MAX, POLL_MIN, POLL_RANGE, PUBLISH_EVERY,
+    PUBLISH_EVERY_RANGE, ROWS_A_READ, ROWS_A_READ_MAX,
 };
 use crate::outbox::Local;
 use crate::seat::Seat;
-use crate::{Error, Outbox};
+use crate::store::name_fault;
+use crate::{Error, Member, Nodes, Outbox};
 
 /// Says what a follower is to be.
 #[must_use = "a builder does nothing until it builds"]
@@ -22,6 +24,8 @@ pub struct FollowerBuilder {
     source: Arc<dyn Source>,
     fence: Fence,
     outbox: Option<Arc<Local>>,
+    nodes: Option<(Arc<dyn Nodes>, Member)>,
+    publish_every: Duration,
     options: Options,
 }
 
@@ -32,6 +36,8 @@ impl Follower {
             source,
             fence: fence.clone(),
             outbox: None,
+            nodes: None,
+            publish_every: PUBLISH_EVERY,
             options: Options {
                 namespaces: None,
                 home: None,
@@ -51,7 +57,11 @@ impl<D: Database> Outbox<D> {
     /// commit returns.
     pub fn follower(&self, fence: &Fence) -> FollowerBuilder {
         let mut builder = Follower::builder(self.source(), fence);
-        builder.outbox = Some(self.local());
+        let local = self.local();
+        let mut member = Member::new(local.origin.node(), local.origin.run());
+        member.key = local.node_key;
+        builder.nodes = Some((self.nodes(), member));
+        builder.outbox = Some(local);
         builder
     }
 }
@@ -106,13 +116,35 @@ impl FollowerBuilder {
         self
     }
 
+    /// The table in which it makes itself known, and as what. Default: that of the outbox, under the name of the outbox's node; of another
+    /// source none.
+    pub fn nodes(mut self, nodes: Arc<dyn Nodes>, member: Member) -> Self {
+        self.nodes = Some((nodes, member));
+        self
+    }
+
+    /// For how long this node counts as live after it was last heard of: a second to 30 days. Default: 10 s.
+    pub fn node_lease(mut self, node_lease: Duration) -> Self {
+        if let Some((_, member)) = &mut self.nodes {
+            member.lease = node_lease;
+        }
+        self
+    }
+
+    /// How often at most it tells the others how far it has come: 50 ms to a minute. Without progress it gives a sign of life after half of
+    /// `freshness`, or a third of `node_lease` if that is less. Default: 250 ms.
+    pub fn publish_every(mut self, publish_every: Duration) -> Self {
+        self.publish_every = publish_every;
+        self
+    }
+
     /// The follower, which has done nothing yet.
     ///
     /// # Errors
     /// [`Error::Config`], with all faults; [`Error::AlreadyFollowing`] while another one follows this source on this fence;
     /// [`Error::Fence`] if the fence has no place for one more source.
     pub fn build(self) -> Result<Follower, Error> {
-        self.options.check()?;
+        self.check()?;
         let lane = self.fence.lane(self.source.id()).map_err(|error| match error {
             FenceError::AlreadyFollowing { .. } => Error::AlreadyFollowing,
             other => Error::Fence(other),
@@ -124,6 +156,7 @@ impl FollowerBuilder {
         if let Some(local) = &self.outbox {
             local.take_seat(&seat);
         }
+        let freshness = self.options.freshness;
         Ok(Follower {
             source: self.source,
             seat,
@@ -133,29 +166,44 @@ impl FollowerBuilder {
             unsettled: Vec::new(),
             saved: None,
             saved_at: None,
+            gap: None,
+            membership: self.nodes.map(|(nodes, member)| {
+                let idle_every = (freshness / 2).min(member.lease / 3);
+                Arc::new(Mutex::new(Membership::new(
+                    nodes,
+                    member,
+                    self.publish_every,
+                    idle_every,
+                )))
+            }),
         })
     }
 }
 
-impl Options {
+impl FollowerBuilder {
     fn check(&self) -> Result<(), Error> {
-        let mut faults = Vec::new();
-        let mut range = |option, given: Duration, (min, max): (Duration, Duration)| {
-            if given < min || given > max {
-                faults.push(ConfigFault {
-                    option,
-                    given: format!("{given:?}"),
-                    allowed: format!("{min:?} to {max:?}"),
-                });
-            }
-        };
-        range("freshness", self.freshness, FRESHNESS_RANGE);
-        range("poll_min", self.poll_min, POLL_RANGE);
+        let mut faults = self.options.faults();
+        if let Some((_, member)) = &self.nodes {
+            faults.extend(name_fault("node", &member.node));
+            range(&mut faults, "node_lease", member.lease, NODE_LEASE_RANGE);
+        }
         range(
-            "poll_max",
-            self.poll_max,
-            (self.poll_min.max(POLL_RANGE.0), POLL_RANGE.1),
+            &mut faults,
+            "publish_every",
+            self.publish_every,
+            PUBLISH_EVERY_RANGE,
         );
+        ConfigError::of_any(faults)
+    }
+}
+
+impl Options {
+    fn faults(&self) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        let poll_max = (self.poll_min.max(POLL_RANGE.0), POLL_RANGE.1);
+        range(&mut faults, "freshness", self.freshness, FRESHNESS_RANGE);
+        range(&mut faults, "poll_min", self.poll_min, POLL_RANGE);
+        range(&mut faults, "poll_max", self.poll_max, poll_max);
         if self.freshness < self.poll_max.saturating_mul(2) && faults.is_empty() {
             faults.push(ConfigFault {
                 option: "freshness",
@@ -170,10 +218,22 @@ impl Options {
                 allowed: format!("1 to {ROWS_A_READ_MAX}"),
             });
         }
-        if faults.is_empty() {
-            return Ok(());
-        }
-        Err(ConfigError::of(faults))
+        faults
+    }
+}
+
+fn range(
+    faults: &mut Vec<ConfigFault>,
+    option: &'static str,
+    given: Duration,
+    (min, max): (Duration, Duration),
+) {
+    if given < min || given > max {
+        faults.push(ConfigFault {
+            option,
+            given: format!("{given:?}"),
+            allowed: format!("{min:?} to {max:?}"),
+        });
     }
 }
 

@@ -5,10 +5,15 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::select;
 use larder_core::TaskFuture;
 
-use super::Follower;
+use super::{Follower, Membership};
+use crate::Error;
 use crate::pace;
+
+/// For how long a node tries to say that it goes.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why a wait is over.
 enum Woken {
@@ -22,7 +27,10 @@ impl Follower {
     /// asked again, for ever: after 100 ms, doubling to 5 s.
     ///
     /// Dropped at any moment, nothing is lost but the last saving.
-    pub async fn run(&mut self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// At the start only: [`Error::NodeInUse`] while another process is the node of this name, and [`Error::Config`] if there are too many.
+    pub async fn run(&mut self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let mut stop = pin!(stop);
         let (mut idle, mut failures) = (self.options.poll_min, 0_u32);
         loop {
@@ -44,24 +52,39 @@ impl Follower {
                     };
                     idle
                 }
-                Err(_) => {
+                Err(Error::Source(_)) => {
                     failures = failures.saturating_add(1);
                     pace::after_failures(failures, self.options.entropy.next_u64())
                 }
+                Err(_) => return stepped.map(drop),
             };
             // What is left over is read at once, unless somebody says stop.
             let over: TaskFuture = if pause.is_zero() {
                 Box::pin(std::future::ready(()))
             } else {
-                pace::sleep(self.options.runtime.as_ref(), pause)
+                pace::sleep(self.options.runtime.as_ref(), pause.min(self.sign_of_life_in()))
             };
-            match wait(stop.as_mut(), over, hinted.as_mut()).await {
+            let woken = wait(stop.as_mut(), over, hinted.as_mut());
+            match Membership::beside(self.membership.as_deref(), woken).await {
                 Woken::Stopped => break,
                 Woken::TimeOver => {}
                 Woken::Hinted => idle = self.options.poll_min,
             }
         }
         self.save_now();
+        if let Some(membership) = &self.membership {
+            // A log that is gone keeps nobody from ending.
+            let over = pace::sleep(self.options.runtime.as_ref(), LEAVE_WITHIN);
+            select(pin!(Membership::leave(membership)), over).await;
+        }
+        Ok(())
+    }
+
+    /// When the next sign of life is due, so that nobody sleeps over it.
+    fn sign_of_life_in(&self) -> Duration {
+        let known = self.membership.as_ref().zip(self.cursor.as_ref());
+        let due = known.map(|(membership, cursor)| membership.lock().due_in(self.seat.fence.time(), cursor));
+        due.map_or(Duration::MAX, |due| due.max(self.options.poll_min))
     }
 }
 

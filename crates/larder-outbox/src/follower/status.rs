@@ -3,7 +3,7 @@
 use larder_core::sync::{Arc, Mutex, Weak};
 use larder_core::{Cursor, LaneState, Moment, SourceError, SourceId};
 
-use super::Step;
+use super::{Gap, Membership, Step};
 use crate::seat::Seat;
 
 /// What a follower writes down for whoever looks.
@@ -12,7 +12,8 @@ pub(super) struct Board {
     pub(super) resync: bool,
     rows: u64,
     widened: u64,
-    pub(super) gaps: u64,
+    gaps: u64,
+    last_gap: Option<&'static str>,
     pub(super) unsure_sinks: usize,
     failures: u64,
     last_contact: Option<Moment>,
@@ -26,6 +27,7 @@ pub struct FollowerHandle {
     seat: Weak<Seat>,
     board: Arc<Mutex<Board>>,
     source: SourceId,
+    membership: Option<Arc<Mutex<Membership>>>,
 }
 
 /// What a follower has done so far.
@@ -34,6 +36,8 @@ pub struct FollowerHandle {
 pub struct FollowerStatus {
     /// The source that it follows.
     pub source: SourceId,
+    /// Under which name the others know it; none where nobody knows of each other.
+    pub node: Option<String>,
     /// Whether what this node keeps may be believed; `Suspect` if the follower is gone.
     pub state: LaneState,
     /// How far the source has been applied; none before the first round, and if the follower is gone.
@@ -44,6 +48,8 @@ pub struct FollowerStatus {
     pub widened: u64,
     /// How often this node was flushed, since it could not be told what it had missed.
     pub gaps: u64,
+    /// Why, the last time.
+    pub last_gap: Option<&'static str>,
     /// How often a sink could not even widen.
     pub unsure_sinks: usize,
     /// Rounds in which the source did not answer.
@@ -64,6 +70,11 @@ impl Board {
         self.last_contact = Some(now);
     }
 
+    pub(super) fn count(&mut self, gap: Gap) {
+        self.gaps += 1;
+        self.last_gap = Some(gap.reason());
+    }
+
     pub(super) fn failed(&mut self, error: &SourceError) {
         self.failures += 1;
         let cause = std::error::Error::source(error);
@@ -72,9 +83,19 @@ impl Board {
 }
 
 impl FollowerHandle {
-    pub(super) fn new(seat: &Arc<Seat>, board: Arc<Mutex<Board>>, source: SourceId) -> Self {
+    pub(super) fn new(
+        seat: &Arc<Seat>,
+        board: Arc<Mutex<Board>>,
+        source: SourceId,
+        membership: Option<Arc<Mutex<Membership>>>,
+    ) -> Self {
         let seat = Arc::downgrade(seat);
-        FollowerHandle { seat, board, source }
+        FollowerHandle {
+            seat,
+            board,
+            source,
+            membership,
+        }
     }
 
     /// What it has done so far.
@@ -84,14 +105,18 @@ impl FollowerHandle {
         let lane = seat.as_ref().map(|seat| &seat.lane);
         let state = lane.map_or(LaneState::Suspect, larder_core::Lane::state);
         let cursor = lane.and_then(larder_core::Lane::cursor);
+        let membership = self.membership.as_ref();
+        let node = membership.map(|membership| membership.lock().node().to_owned());
         let board = self.board.lock();
         FollowerStatus {
             source: self.source,
+            node,
             state,
             cursor,
             rows: board.rows,
             widened: board.widened,
             gaps: board.gaps,
+            last_gap: board.last_gap,
             unsure_sinks: board.unsure_sinks,
             failures: board.failures,
             last_contact: board.last_contact,

@@ -10,8 +10,8 @@ use super::{Gone, MemoryStore};
 use crate::limits::PAGE_ROWS_MAX;
 use crate::store::check_claim;
 use crate::{
-    Claim, Completed, DeadLetters, Error, Failed, Group, Lease, OutboxRow, OutboxStatus, OutboxStore, RowId,
-    RowState, TokenStatus,
+    Claim, Completed, DeadLetters, Error, Failed, Group, Lease, Nodes, OutboxRow, OutboxStatus, OutboxStore,
+    RowId, RowState, TokenStatus,
 };
 
 impl MemoryStore {
@@ -50,6 +50,10 @@ impl MemoryStore {
 impl OutboxStore for MemoryStore {
     fn source(&self) -> Arc<dyn Source> {
         MemoryStore::source(self)
+    }
+
+    fn nodes(&self) -> Arc<dyn Nodes> {
+        Arc::new(self.clone())
     }
 
     fn record<'a>(&'a self, batch: &'a Invalidations) -> BoxFuture<'a, Result<Token, Error>> {
@@ -106,14 +110,18 @@ impl OutboxStore for MemoryStore {
         claim: &'a Claim,
         rows: &'a [RowId],
     ) -> BoxFuture<'a, Result<Completed, Error>> {
-        self.at_once(
+        let completed = self.at_once(
             claim.group(),
             |taken, now| Ok(taken.acknowledge(claim, rows, now)),
-        )
+        );
+        self.shared.completions.give();
+        completed
     }
 
     fn fail<'a>(&'a self, claim: &'a Claim, rows: &'a [Failed]) -> BoxFuture<'a, Result<Completed, Error>> {
-        self.at_once(claim.group(), |taken, now| Ok(taken.fail(claim, rows, now)))
+        let completed = self.at_once(claim.group(), |taken, now| Ok(taken.fail(claim, rows, now)));
+        self.shared.completions.give();
+        completed
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim, time: Duration) -> BoxFuture<'a, Result<Completed, Error>> {
@@ -162,12 +170,21 @@ impl OutboxStore for MemoryStore {
         self.at_once(group, |taken, now| Ok(taken.status(namespace, now)))
     }
 
-    fn status_of<'a>(
+    fn statuses_of<'a>(
         &'a self,
         group: &'a str,
-        token: &'a Token,
-    ) -> BoxFuture<'a, Result<TokenStatus, Error>> {
-        let status = self.shared.state.lock().status_of(group, token, self.shared.id);
-        Box::pin(std::future::ready(status))
+        tokens: &'a [Token],
+    ) -> BoxFuture<'a, Result<Vec<TokenStatus>, Error>> {
+        let mut state = self.shared.state.lock();
+        let each = tokens
+            .iter()
+            .map(|token| state.status_of(group, token, self.shared.id));
+        let statuses = each.collect();
+        drop(state);
+        Box::pin(std::future::ready(statuses))
+    }
+
+    fn completed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.completions.next())
     }
 }

@@ -20,13 +20,13 @@ use larder_core::{BoxFuture, Epoch, Invalidations, Namespace, Source, Token};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqliteConnection, Transaction};
 
-pub(super) use self::carry::{carry_over, everything_acknowledged_before, give_up_old};
+pub(super) use self::carry::{carry_over, everything_acknowledged_before, give_up_old, groups_behind};
 use super::schema::NOW_MICROS;
 use super::{begin, failed, unsigned};
 use crate::names::Names;
 use crate::{
-    Claim, Completed, DeadLetters, Error, Failed, Group, Outbox, OutboxRow, OutboxStatus, OutboxStore, RowId,
-    RowState, TokenStatus,
+    Claim, Completed, DeadLetters, Error, Failed, Group, Nodes, Outbox, OutboxRow, OutboxStatus, OutboxStore,
+    RowId, RowState, TokenStatus,
 };
 
 /// The state of a delivery, as a number.
@@ -183,6 +183,10 @@ impl OutboxStore for SqliteStore {
         self.outbox.source()
     }
 
+    fn nodes(&self) -> Arc<dyn Nodes> {
+        Outbox::nodes(&self.outbox)
+    }
+
     fn record<'a>(&'a self, batch: &'a Invalidations) -> BoxFuture<'a, Result<Token, Error>> {
         Box::pin(self.outbox.record_alone(batch))
     }
@@ -210,11 +214,19 @@ impl OutboxStore for SqliteStore {
         claim: &'a Claim,
         rows: &'a [RowId],
     ) -> BoxFuture<'a, Result<Completed, Error>> {
-        Box::pin(self.acknowledge_now(claim, rows))
+        Box::pin(async move {
+            let completed = self.acknowledge_now(claim, rows).await;
+            self.outbox.completions().give();
+            completed
+        })
     }
 
     fn fail<'a>(&'a self, claim: &'a Claim, rows: &'a [Failed]) -> BoxFuture<'a, Result<Completed, Error>> {
-        Box::pin(self.fail_now(claim, rows))
+        Box::pin(async move {
+            let completed = self.fail_now(claim, rows).await;
+            self.outbox.completions().give();
+            completed
+        })
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim, time: Duration) -> BoxFuture<'a, Result<Completed, Error>> {
@@ -255,18 +267,22 @@ impl OutboxStore for SqliteStore {
         Box::pin(self.status_now(group, namespace))
     }
 
-    fn status_of<'a>(
+    fn statuses_of<'a>(
         &'a self,
         group: &'a str,
-        token: &'a Token,
-    ) -> BoxFuture<'a, Result<TokenStatus, Error>> {
-        Box::pin(self.status_of_now(group, token))
+        tokens: &'a [Token],
+    ) -> BoxFuture<'a, Result<Vec<TokenStatus>, Error>> {
+        Box::pin(self.statuses_of_now(group, tokens))
+    }
+
+    fn completed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.outbox.completions().next())
     }
 }
 
 /// What a delivery has beside the columns of the log, after those that all readers read.
 const OF_DELIVERY: &str =
-    "state, attempts, available_at, last_error, lease, owner, claimed_at, until, acknowledged_at, epoch";
+    "state, attempts, available_at, last_error, lease, owner, claimed_at, log.until, acknowledged_at, epoch";
 
 /// A row of the deliveries, from the columns of the log and [`OF_DELIVERY`]. One that cannot be read is given with what was
 /// wrong, and something wider as its target.

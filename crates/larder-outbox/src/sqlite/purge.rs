@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
-use super::groups::{carry_over, everything_acknowledged_before, give_up_old, micros};
+use super::groups::{carry_over, everything_acknowledged_before, give_up_old, groups_behind, micros};
+use super::nodes::{forget_old, needed_by_nodes, nodes_behind};
 use super::schema::NOW_MICROS;
 use super::{begin, failed};
 use crate::Error;
@@ -23,6 +24,21 @@ pub(super) async fn purge(
     retention: &Retention,
 ) -> Result<PurgeReport, Error> {
     let mut report = PurgeReport::default();
+    if let Some(floor) = retention.floor {
+        let floor = i64::try_from(floor.get()).unwrap_or(i64::MAX);
+        let mut snapshot = begin(pool, "BEGIN").await.map_err(failed)?;
+        report.nodes_cut_off = nodes_behind(&mut snapshot, names, floor, retention).await?;
+        report.groups_cut_off = groups_behind(&mut snapshot, names, floor).await?;
+    }
+    let mut transaction = match begin(pool, "BEGIN IMMEDIATE").await.map_err(failed) {
+        Err(Error::Busy(_)) => {
+            report.is_cut_short = true;
+            return Ok(report);
+        }
+        begun => begun?,
+    };
+    forget_old(&mut transaction, names, retention).await?;
+    transaction.commit().await.map_err(failed)?;
     loop {
         match chunk(pool, names, retention).await {
             Ok((0, 0)) => return Ok(report),
@@ -62,11 +78,16 @@ async fn last_to_go(
 ) -> Result<Option<(i64, i64, i64)>, Error> {
     let p = names.prefix();
     let acknowledged = everything_acknowledged_before(&mut *transaction, names).await?;
-    let (position, ordinal) = acknowledged.unwrap_or((i64::MAX, 0));
+    let by_nodes = needed_by_nodes(&mut *transaction, names, retention).await?;
+    let by_nodes = by_nodes.map_or((i64::MAX, 0), |position| (position, 0));
+    let (position, ordinal) = acknowledged.unwrap_or((i64::MAX, 0)).min(by_nodes);
+    let floor = retention
+        .floor
+        .map_or(0, |floor| i64::try_from(floor.get()).unwrap_or(i64::MAX));
     // In the order of commits: a row that looks older than one before it waits for that.
     let oldest = format!(
         "SELECT position, ordinal, CAST(recorded_at AS INTEGER) < {NOW_MICROS} - ?1 \
-         OR (CAST(recorded_at AS INTEGER) < {NOW_MICROS} - ?3 AND (position, ordinal) < (?4, ?5)) FROM {p}log \
+         OR (CAST(recorded_at AS INTEGER) < {NOW_MICROS} - ?3 AND (position, ordinal) < (?4, ?5)) OR position < ?6 FROM {p}log \
          WHERE position < (SELECT max(position) FROM {p}log) ORDER BY position, ordinal LIMIT ?2"
     );
     let rows = sqlx::query(AssertSqlSafe(oldest))
@@ -75,6 +96,7 @@ async fn last_to_go(
         .bind(micros(retention.its_retention_min()))
         .bind(position)
         .bind(ordinal)
+        .bind(floor)
         .fetch_all(&mut *transaction)
         .await
         .map_err(failed)?;

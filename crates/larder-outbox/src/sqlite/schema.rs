@@ -32,6 +32,17 @@ const NUMBERS: [&str; 5] = ["source", "epoch", "version", "position", "floor"];
 pub(super) const NOW_MICROS: &str =
     "(strftime('%s', 'now') * 1000000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000)";
 
+/// What is known of a process that follows: its key, when it was heard of, until when it lives if it is the node, which rows it needs,
+/// whether it keeps a cursor, and how far it has come.
+const OF_NODES: [&str; 6] = [
+    "key BLOB",
+    "seen_at INTEGER",
+    "until INTEGER",
+    "needs INTEGER",
+    "saves INTEGER",
+    "progress BLOB",
+];
+
 /// What the numbers of a log say.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meta {
@@ -64,7 +75,8 @@ pub(super) fn statements(names: &Names) -> Vec<String> {
             "CREATE TABLE IF NOT EXISTS {p}meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID"
         ),
         format!(
-            "CREATE TABLE IF NOT EXISTS {p}node (id INTEGER PRIMARY KEY, node TEXT NOT NULL, run INTEGER NOT NULL, UNIQUE (node, run))"
+            "CREATE TABLE IF NOT EXISTS {p}node (id INTEGER PRIMARY KEY, node TEXT NOT NULL, run INTEGER NOT NULL, {}, UNIQUE (node, run))",
+            OF_NODES.join(", ")
         ),
         format!(
             "CREATE TABLE IF NOT EXISTS {p}log (\
@@ -151,6 +163,7 @@ pub(super) async fn migrate(pool: &SqlitePool, names: &Names, source: u64, epoch
     // Newer tables are left as they are.
     match meta(&mut transaction, names).await {
         Ok(found) if found.version > VERSION => check_version(found.version)?,
+        Ok(found) if found.version < VERSION => add_to_nodes(&mut transaction, names).await?,
         Ok(_) | Err(Error::SchemaMissing) => {}
         Err(error) => return Err(error),
     }
@@ -178,6 +191,27 @@ pub(super) async fn migrate(pool: &SqlitePool, names: &Names, source: u64, epoch
         .await
         .map_err(failed)?;
     transaction.commit().await.map_err(failed)
+}
+
+/// Version 1 knew of processes only what they are called.
+async fn add_to_nodes(transaction: &mut SqliteConnection, names: &Names) -> Result<(), Error> {
+    let p = names.prefix();
+    let there = format!("SELECT name FROM pragma_table_info('{p}node')");
+    let there: Vec<String> = sqlx::query_scalar(AssertSqlSafe(there))
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    for column in OF_NODES {
+        let name = column.split(' ').next().unwrap_or_default();
+        if there.is_empty() || there.iter().any(|there| there == name) {
+            continue;
+        }
+        sqlx::raw_sql(AssertSqlSafe(format!("ALTER TABLE {p}node ADD COLUMN {column}")))
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Whether this version of Larder can work with such tables.

@@ -86,6 +86,16 @@ impl TokenStatus {
         }
     }
 
+    /// Of what the store cannot tell.
+    #[must_use]
+    pub const fn unknown() -> Self {
+        TokenStatus {
+            pending: Count::AtLeast(0),
+            dead_lettered: Count::AtLeast(0),
+            unknown: true,
+        }
+    }
+
     /// Whether all rows were acknowledged.
     #[must_use]
     pub const fn is_done(&self) -> bool {

@@ -28,6 +28,12 @@ mod running;
 mod waiting;
 // Every store against what the contract asks of any.
 mod stores;
+// Nodes that know of each other.
+mod members;
+// Tables of nodes.
+mod node_tables;
+// Waits for other nodes, and for groups.
+mod awaiting_others;
 // How long rows are kept.
 mod purging;
 // Relays: what becomes of the rows that they hand over.

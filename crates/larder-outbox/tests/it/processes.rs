@@ -131,7 +131,7 @@ async fn follow(folder: &Path) {
     let _registration = fence.sink(ledger).unwrap();
     let home = Arc::new(Home(folder.join("cursor")));
     let mut follower = outbox.follower(&fence).cursor_home(home).build().unwrap();
-    follower.run(std::future::pending()).await;
+    follower.run(std::future::pending()).await.unwrap();
 }
 
 /// A process, and what it said last.

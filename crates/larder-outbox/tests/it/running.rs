@@ -146,7 +146,7 @@ impl World {
     fn run(&self) -> larder_outbox::FollowerHandle {
         let mut follower = self.follower();
         let handle = follower.handle();
-        let task = Box::pin(async move { follower.run(std::future::pending()).await });
+        let task = Box::pin(async move { follower.run(std::future::pending()).await.unwrap() });
         larder_core::Runtime::spawn(&self.runtime, task);
         self.runtime.run();
         handle
@@ -321,7 +321,7 @@ async fn a_follower_runs_until_it_is_told_to_stop() {
     follower.step().await.unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(async move {
-        follower.run(async { drop(stopped.await) }).await;
+        follower.run(async { drop(stopped.await) }).await.unwrap();
         follower
     });
     for id in 0..5 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_core::{Invalidations, Target};
+use larder_core::{Fence, Invalidations, Target};
 use larder_outbox::{Error, Group, Outbox};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqlitePoolOptions;
@@ -84,6 +84,12 @@ async fn tables_of_version_1_are_brought_up() {
         "DROP TABLE larder_group",
         "DROP TABLE larder_claim",
         "DROP TABLE larder_delivery",
+        "ALTER TABLE larder_node DROP COLUMN key",
+        "ALTER TABLE larder_node DROP COLUMN seen_at",
+        "ALTER TABLE larder_node DROP COLUMN until",
+        "ALTER TABLE larder_node DROP COLUMN needs",
+        "ALTER TABLE larder_node DROP COLUMN saves",
+        "ALTER TABLE larder_node DROP COLUMN progress",
         "UPDATE larder_meta SET value = 1 WHERE key = 'version'",
     ] {
         sqlx::query(statement).execute(&ground.pool).await.unwrap();
@@ -103,6 +109,9 @@ async fn tables_of_version_1_are_brought_up() {
         .await
         .unwrap();
     assert_eq!(claim.rows().len(), 1);
+    let fence = Fence::builder().build().unwrap();
+    outbox.follower(&fence).build().unwrap().step().await.unwrap();
+    assert_eq!(outbox.nodes().list().await.unwrap().len(), 1);
 }
 
 /// Contract: O29 (partial: SQLite)

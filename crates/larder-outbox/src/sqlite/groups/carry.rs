@@ -204,6 +204,25 @@ pub(in crate::sqlite) async fn everything_acknowledged_before(
         .map_err(failed)
 }
 
+/// Names of the groups that have yet to do rows below a position.
+pub(in crate::sqlite) async fn groups_behind(
+    connection: &mut SqliteConnection,
+    names: &Names,
+    position: i64,
+) -> Result<Vec<String>, Error> {
+    let p = names.prefix();
+    let sql = format!(
+        "SELECT name FROM {p}group AS its WHERE (next_position < ?1 \
+         AND EXISTS (SELECT 1 FROM {p}log WHERE position >= its.next_position AND position < ?1)) \
+         OR EXISTS (SELECT 1 FROM {p}claim WHERE group_id = its.id AND from_position < ?1) ORDER BY name"
+    );
+    sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(position)
+        .fetch_all(connection)
+        .await
+        .map_err(failed)
+}
+
 /// Gives up deliveries that have waited for longer than this: in place of all those of a group it gets one row of everything. How many
 /// were given up. Rows that are done are not kept for longer than the group says.
 pub(in crate::sqlite) async fn give_up_old(

@@ -221,7 +221,7 @@ impl SqliteStore {
         let p = self.names().prefix();
         let known = &claiming.known;
         let sql = format!(
-            "{} WHERE log.group_id = ?1 AND state = {PENDING} AND available_at <= ?2 AND coalesce(until, 0) <= ?2 \
+            "{} WHERE log.group_id = ?1 AND state = {PENDING} AND available_at <= ?2 AND coalesce(log.until, 0) <= ?2 \
              ORDER BY available_at, position, ordinal LIMIT ?3",
             select_of(self.names(), "delivery", OF_DELIVERY)
         );

@@ -93,10 +93,29 @@ impl SqliteStore {
         })
     }
 
-    pub(super) async fn status_of_now(&self, group: &str, token: &Token) -> Result<TokenStatus, Error> {
+    /// One snapshot for all of them.
+    pub(super) async fn statuses_of_now(
+        &self,
+        group: &str,
+        tokens: &[Token],
+    ) -> Result<Vec<TokenStatus>, Error> {
         let mut snapshot = self.look().await?;
         let known = self.known(&mut snapshot, group).await?;
         let meta = schema::meta(&mut snapshot, self.names()).await?;
+        let mut statuses = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            statuses.push(self.status_of_one(&mut snapshot, &known, &meta, token).await?);
+        }
+        Ok(statuses)
+    }
+
+    async fn status_of_one(
+        &self,
+        snapshot: &mut SqliteConnection,
+        known: &Known,
+        meta: &schema::Meta,
+        token: &Token,
+    ) -> Result<TokenStatus, Error> {
         let (mut pending, mut dead, mut unknown) = (0_u64, 0_u64, token.is_origin_only());
         for requirement in token.requirements() {
             let epoch = requirement.epoch().get();
@@ -108,10 +127,10 @@ impl SqliteStore {
             let rows = Rows::of(requirement);
             let tables = self.tables();
             let mut counted = tables
-                .delivered(&mut snapshot, &known, Some(epoch), &rows)
+                .delivered(&mut *snapshot, known, Some(epoch), &rows)
                 .await?;
             if is_now {
-                tables.in_log(&mut snapshot, &known, &rows, &mut counted).await?;
+                tables.in_log(&mut *snapshot, known, &rows, &mut counted).await?;
                 // What has not been given out yet may still come.
                 let yet = |position: &&larder_core::Position| position.get() > meta.position;
                 let singles = requirement.singles().iter().filter(yet).count();

@@ -67,6 +67,10 @@ impl OutboxStore for Failing {
         OutboxStore::source(&self.store)
     }
 
+    fn nodes(&self) -> Arc<dyn larder_outbox::Nodes> {
+        Arc::new(self.store.clone())
+    }
+
     as_it_is! {
         record(batch: &'a Invalidations) -> larder_core::Token;
         open_group(group: &'a larder_outbox::Group) -> ();
@@ -79,7 +83,7 @@ impl OutboxStore for Failing {
         reset_dead_letters(which: &'a DeadLetters) -> u64;
         discard_dead_letters(which: &'a DeadLetters, reason: &'a str) -> u64;
         status(group: &'a str, namespace: Option<&'a Namespace>) -> larder_outbox::OutboxStatus;
-        status_of(group: &'a str, token: &'a larder_core::Token) -> larder_outbox::TokenStatus;
+        statuses_of(group: &'a str, tokens: &'a [larder_core::Token]) -> Vec<larder_outbox::TokenStatus>;
     }
 
     fn acknowledge<'a>(
