@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// A set of tests that draw from a seed.
-struct Simulation {
+pub(crate) struct Simulation {
     /// How it is named on the command line.
     name: String,
     /// What it simulates, in a line.
@@ -31,7 +31,11 @@ struct Simulation {
 /// Runs the simulation that is named, or each for an equal share of the time.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let options = Options::parse(arguments)?;
-    let all = simulations(&Tree::load()?);
+    run_some(simulations(&Tree::load()?), &options)
+}
+
+/// Runs those that the options name, or each for an equal share of the time.
+pub(crate) fn run_some(all: Vec<Simulation>, options: &Options) -> Result<(), Failure> {
     let names = all
         .iter()
         .map(|one| format!("{}: {}", one.name, one.what))
@@ -53,14 +57,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 /// The simulations that the tree has.
 fn simulations(tree: &Tree) -> Vec<Simulation> {
     let mut found = Vec::new();
-    for (package, binary, module) in seeded_modules(tree) {
-        found.push(Simulation {
-            name: format!("{package}/{module}"),
-            what: "its checks, with each seed in turn",
-            test: shell::cargo(&["test", "-p", package, "--test", binary, "--locked"]),
-            folder: shell::root().join("crates").join(package),
-            filter: format!("{module}::"),
-        });
+    for module in seeded_modules(tree, |text| text.contains("for_each_seed(")) {
+        found.push(of_module(&module, "its checks, with each seed in turn"));
     }
     for (cfg, package, binary) in test::model_suites(tree)
         .into_iter()
@@ -77,13 +75,28 @@ fn simulations(tree: &Tree) -> Vec<Simulation> {
     found
 }
 
-/// The modules of integration binaries that call `for_each_seed`: package, binary, and the module's path in tests' names.
-fn seeded_modules(tree: &Tree) -> Vec<(&str, &str, String)> {
+/// Modules of integration binaries that kill processes, which they choose by seeds.
+pub(crate) fn kills(tree: &Tree) -> Vec<Simulation> {
+    let kills = |text: &str| text.contains("testkit::seeds(") && text.contains("child.kill()");
+    let modules = seeded_modules(tree, kills);
+    let what = "processes killed where each seed in turn says";
+    modules.iter().map(|module| of_module(module, what)).collect()
+}
+
+fn of_module((package, binary, module): &(&str, &str, String), what: &'static str) -> Simulation {
+    Simulation {
+        name: format!("{package}/{module}"),
+        what,
+        test: shell::cargo(&["test", "-p", package, "--test", binary, "--locked"]),
+        folder: shell::root().join("crates").join(package),
+        filter: format!("{module}::"),
+    }
+}
+
+/// The modules of integration binaries whose text is one of those: package, binary, and the module's path in tests' names.
+fn seeded_modules(tree: &Tree, is_one: impl Fn(&str) -> bool) -> Vec<(&str, &str, String)> {
     let mut found = Vec::new();
-    for (path, _) in tree
-        .below("crates/", ".rs")
-        .filter(|(_, text)| text.contains("for_each_seed("))
-    {
+    for (path, _) in tree.below("crates/", ".rs").filter(|(_, text)| is_one(text)) {
         let parts: Vec<&str> = path
             .trim_end_matches(".rs")
             .trim_end_matches("/mod")
@@ -134,6 +147,11 @@ impl Simulation {
             )));
         }
         if output.status.success() {
+            // What a test says past its runner is for whoever runs it by hand.
+            printed
+                .lines()
+                .filter_map(|line| line.find("seed [").and_then(|at| line.get(at..)))
+                .for_each(say);
             return Ok(());
         }
         say(&printed);

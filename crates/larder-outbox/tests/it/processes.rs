@@ -1,5 +1,5 @@
-//! Processes on one file that are killed, with SIGKILL, at random moments, most of them inside an open transaction: what was
-//! acknowledged is there, whoever follows has heard of all of it, and no cursor is ahead of what it vouches for.
+//! Processes on one file that are killed, with SIGKILL, at random moments, most of them inside an open transaction or claim: what was
+//! acknowledged is there, whoever follows has heard of all of it, no cursor is ahead of what it vouches for, and each row is relayed.
 //!
 //! A process is this test binary again, asked for one test, with its part in the environment.
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 use larder_core::{
     Cursor, CursorHome, Fence, Invalidation, Position, SaveError, Settled, Sink, SinkError, Target,
 };
-use larder_outbox::Outbox;
+use larder_outbox::{Backoff, Group, Outbox, OutboxRow, PublishFn, Published, Relay};
 use larder_testkit::Random;
 
 use super::ground::{MODES, ground, pool, user};
@@ -22,8 +22,14 @@ use super::ground::{MODES, ground, pool, user};
 const PART: &str = "LARDER_TEST_PART";
 const FOLDER: &str = "LARDER_TEST_FOLDER";
 const ROWS: u64 = 20;
+/// The parts of a round: the first are killed inside a transaction, the next inside a claim, the last at any moment.
 const WRITERS: usize = 2;
-const KILLS: usize = 10;
+const RELAYS: usize = 2;
+const FOLLOWER: usize = WRITERS + RELAYS;
+const KILLS: usize = 12;
+/// Rounds of the suite, unless a seed is given.
+const ROUNDS: u64 = 5;
+const GROUP: &str = "mail";
 
 fn say(words: &str) {
     let mut out = std::io::stdout().lock();
@@ -48,6 +54,7 @@ fn a_part() {
     });
     match part.split_once(' ') {
         Some(("writer", seed)) => runtime.block_on(write(&folder, seed.parse().unwrap())),
+        Some(("relay", seed)) => runtime.block_on(relay(&folder, seed.parse().unwrap())),
         _ => runtime.block_on(follow(&folder)),
     }
 }
@@ -118,6 +125,53 @@ impl CursorHome for Home {
     }
 }
 
+/// Keeps what it publishes in a file, and says when it holds rows.
+async fn relay(folder: &Path, seed: u64) {
+    let pool = pool(&folder.join("shop.db"), MODES[0]).await;
+    let outbox = Outbox::builder(pool).open().await.unwrap();
+    let random = Arc::new(Mutex::new(Random::seeded(seed)));
+    let file = std::fs::File::options()
+        .append(true)
+        .create(true)
+        .open(folder.join("published"))
+        .unwrap();
+    let file = Arc::new(Mutex::new(file));
+    let publish = PublishFn::new(move |rows: &[OutboxRow]| {
+        say("open");
+        let lines: Vec<String> = rows
+            .iter()
+            .map(|row| format!("{} {}\n", row.id, row.target))
+            .collect();
+        let (time, is_done) = {
+            let mut random = random.lock().unwrap();
+            (Duration::from_millis(random.below(4)), random.chance(900))
+        };
+        let file = Arc::clone(&file);
+        Box::pin(async move {
+            tokio::time::sleep(time).await;
+            if !is_done {
+                return vec![Published::Retry("now and then".to_owned()); lines.len()];
+            }
+            file.lock().unwrap().write_all(lines.concat().as_bytes()).unwrap();
+            vec![Published::Done; lines.len()]
+        })
+    });
+    let relay = Relay::builder(outbox.store(), publish)
+        .group(GROUP)
+        .batch_size(4)
+        .claim_ttl(Duration::from_secs(1))
+        .backoff(Backoff::fixed(Duration::from_millis(20)))
+        .max_attempts(1_000);
+    let relay = relay.open().await.unwrap();
+    loop {
+        if relay.run_once().await.is_ok_and(|report| report.claimed > 0) {
+            say("shut");
+        } else {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
 async fn follow(folder: &Path) {
     let pool = pool(&folder.join("shop.db"), MODES[0]).await;
     let outbox = Outbox::builder(pool).open().await.unwrap();
@@ -178,10 +232,14 @@ struct Round {
 }
 
 impl Round {
-    fn hear_for(&mut self, time: Duration) {
+    /// Until one of these is inside a transaction or claim.
+    fn hear_for(&mut self, time: Duration, among: &std::ops::Range<usize>) {
+        if among.start == FOLLOWER {
+            return;
+        }
         while let Ok((number, line)) = self.heard.recv_timeout(time) {
             self.hear(number, &line);
-            if line == "open" {
+            if line == "open" && among.contains(&number) {
                 return;
             }
         }
@@ -217,7 +275,7 @@ impl Round {
         }
         let was_open = self.running[number].is_open;
         let part = match self.running[number].part.split_once(' ') {
-            Some((writer, _)) => format!("{writer} {seed}"),
+            Some((part, _)) => format!("{part} {seed}"),
             None => self.running[number].part.clone(),
         };
         self.running[number] = start(&self.folder, number, &part, &self.told);
@@ -244,6 +302,23 @@ fn ledger(folder: &Path) -> BTreeSet<(u64, String)> {
     pairs.collect()
 }
 
+/// What was relayed: ids of rows, and their targets.
+fn published(folder: &Path) -> BTreeSet<(String, String)> {
+    let text = std::fs::read_to_string(folder.join("published")).unwrap_or_default();
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    pairs
+        .map(|(id, target)| (id.to_owned(), target.to_owned()))
+        .collect()
+}
+
+/// Where processes were when they were killed.
+#[derive(Default)]
+struct Killed {
+    kills: usize,
+    in_transaction: usize,
+    in_claim: usize,
+}
+
 /// Contract: O16, O23 (partial: a commit nobody answers for), O50 (partial: a cursor is not ahead)
 #[test]
 fn killed_processes_lose_nothing_that_was_acknowledged() {
@@ -251,21 +326,24 @@ fn killed_processes_lose_nothing_that_was_acknowledged() {
         .enable_all()
         .build()
         .unwrap();
-    let inside = runtime.block_on(rounds());
+    let Killed {
+        kills,
+        in_transaction,
+        in_claim,
+    } = runtime.block_on(rounds());
+    let seeds = larder_testkit::seeds(ROUNDS);
     say(&format!(
-        "{inside} of {} kills were inside an open transaction",
-        5 * KILLS
+        "seed {seeds:?}: of {kills} kills {in_transaction} were inside an open transaction, {in_claim} inside a claim"
     ));
     assert!(
-        inside >= 5 * KILLS / 3,
-        "only {inside} kills were inside a transaction"
+        in_transaction + in_claim >= kills / 3 && in_transaction > 0 && in_claim > 0,
+        "too few kills were where it matters: {in_transaction} and {in_claim} of {kills}"
     );
 }
 
-/// Five rounds; how many were killed inside a transaction.
-async fn rounds() -> usize {
-    let mut inside = 0;
-    for seed in 1..=5_u64 {
+async fn rounds() -> Killed {
+    let mut killed = Killed::default();
+    for seed in larder_testkit::seeds(ROUNDS) {
         let ground = ground(MODES[0]).await;
         let folder = ground.folder.path().to_owned();
         let first = ground.outbox.head().await.unwrap().cursor;
@@ -275,7 +353,14 @@ async fn rounds() -> usize {
         let mut parts: Vec<String> = (0..WRITERS)
             .map(|number| format!("writer {}", seed * 100 + number as u64))
             .collect();
+        parts.extend((0..RELAYS).map(|number| format!("relay {}", seed * 100 + 50 + number as u64)));
         parts.push("follower".to_owned());
+        ground
+            .outbox
+            .store()
+            .open_group(&Group::new(GROUP))
+            .await
+            .unwrap();
         let running = parts
             .iter()
             .enumerate()
@@ -290,15 +375,12 @@ async fn rounds() -> usize {
         let mut random = Random::seeded(seed);
         for kill in 0..KILLS {
             // Until somebody is inside a transaction, and then a moment longer.
-            round.hear_for(Duration::from_secs(5));
+            let among = [0..WRITERS, WRITERS..FOLLOWER, 0..WRITERS, FOLLOWER..FOLLOWER + 1][kill % 4].clone();
+            round.hear_for(Duration::from_secs(5), &among);
             tokio::time::sleep(Duration::from_micros(random.below(3_000))).await;
-            let number = (0..WRITERS).find(|number| round.running[*number].is_open);
-            let number = if kill % 4 == 3 {
-                WRITERS
-            } else {
-                number.unwrap_or(0)
-            };
-            if number == WRITERS {
+            let open = among.clone().find(|number| round.running[*number].is_open);
+            let number = open.unwrap_or(among.start);
+            if number == FOLLOWER {
                 // Whoever follows is killed too; its cursor vouches for no more than it had told.
                 let saved = Home(folder.join("cursor")).load().unwrap();
                 let (rows, _) = ground.read_all(&first, 1_000).await;
@@ -311,9 +393,12 @@ async fn rounds() -> usize {
                     );
                 }
             }
-            inside += usize::from(round.kill(number, seed * 1_000 + kill as u64).await);
+            let was_open = round.kill(number, seed * 1_000 + kill as u64).await;
+            killed.kills += 1;
+            killed.in_transaction += usize::from(was_open && number < WRITERS);
+            killed.in_claim += usize::from(was_open && number >= WRITERS);
         }
-        round.hear_for(Duration::from_secs(5));
+        round.hear_for(Duration::from_secs(5), &(0..WRITERS));
         for writer in 0..WRITERS {
             round.running[writer].child.kill().unwrap();
             round.running[writer].child.wait().unwrap();
@@ -324,7 +409,7 @@ async fn rounds() -> usize {
         }
         check(&ground, &first, &round.acknowledged, seed).await;
     }
-    inside
+    killed
 }
 
 async fn check(ground: &super::ground::Ground, first: &Cursor, acknowledged: &Acknowledged, seed: u64) {
@@ -358,11 +443,31 @@ async fn check(ground: &super::ground::Ground, first: &Cursor, acknowledged: &Ac
     assert_eq!(usize::try_from(changes).unwrap(), rows.len(), "seed {seed}");
     // The follower, killed now and then, hears of all of it.
     let folder = ground.folder.path();
-    for _ in 0..500 {
-        if rows.iter().all(|row| ledger(folder).contains(row)) {
+    // And the relays publish all of it, whoever of them was killed while it held rows.
+    let store = ground.outbox.store();
+    let relayed: BTreeSet<String> = rows
+        .iter()
+        .map(|(position, _)| format!("/{position}-0"))
+        .collect();
+    let mut heard = (false, false);
+    for _ in 0..1_000 {
+        heard.0 = heard.0 || rows.iter().all(|row| ledger(folder).contains(row));
+        let status = store.status(GROUP, None).await.unwrap();
+        assert_eq!(status.dead_lettered.at_least(), 0, "seed {seed}");
+        if status.pending.at_least() == 0 {
+            let published = published(folder);
+            let lacks = |row: &&String| !published.iter().any(|(id, _)| id.ends_with(row.as_str()));
+            let lost: Vec<&String> = relayed.iter().filter(lacks).collect();
+            assert!(
+                lost.is_empty(),
+                "seed {seed}: acknowledged, and never published: {lost:?}"
+            );
+            heard.1 = true;
+        }
+        if heard == (true, true) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("seed {seed}: the follower has not heard of everything");
+    panic!("seed {seed}: heard and relayed: {heard:?}");
 }
