@@ -41,7 +41,10 @@ pub(crate) fn run_some(all: Vec<Simulation>, options: &Options) -> Result<(), Fa
         .map(|one| format!("{}: {}", one.name, one.what))
         .collect::<Vec<_>>()
         .join("\n");
-    let wanted = |one: &Simulation| options.name.as_ref().is_none_or(|name| *name == one.name);
+    let wanted = |one: &Simulation| {
+        let name = options.name.as_ref();
+        name.is_none_or(|name| *name == one.name || one.is_of(name))
+    };
     let chosen: Vec<Simulation> = all.into_iter().filter(wanted).collect();
     if chosen.is_empty() {
         return Err(Failure::usage(format!(
@@ -110,6 +113,12 @@ fn seeded_modules(tree: &Tree, is_one: impl Fn(&str) -> bool) -> Vec<(&str, &str
 }
 
 impl Simulation {
+    /// Whether it is one of this package, whose name may be said without `larder-`.
+    fn is_of(&self, package: &str) -> bool {
+        let own = self.name.split('/').next().unwrap_or_default();
+        own == package || own.strip_prefix("larder-") == Some(package)
+    }
+
     fn run(self, first: u64, time: Duration) -> Result<(), Failure> {
         let binaries = self.binaries()?;
         let watch = Stopwatch::start();

@@ -42,7 +42,7 @@ mod sqlite;
 pub use database::Database;
 pub use error::{CommitError, ConfigError, ConfigFault, Error, TransactionError};
 pub use follower::{Follower, FollowerBuilder, FollowerHandle, FollowerStatus, Step};
-pub use memory::{CommitOrder, IsGone, MemoryStore, MemoryTx};
+pub use memory::{CommitOrder, IsGone, MemoryCopy, MemoryStore, MemoryTx};
 pub use nodes::{Beaten, Joined, Member, NodeStatus, Nodes, Progress};
 pub use outbox::{Outbox, OutboxBuilder};
 pub use recorded::Recorded;

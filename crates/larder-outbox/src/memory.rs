@@ -178,6 +178,31 @@ impl MemoryStore {
         drop(emptied);
     }
 
+    /// All that it holds now, as a copy of a database's file.
+    #[must_use]
+    pub fn copy(&self) -> MemoryCopy {
+        let state = self.shared.state.lock();
+        MemoryCopy {
+            next: state.next,
+            commits: state.commits,
+            groups: state.groups.clone(),
+            rows: state.log.values().map(Vec::len).sum(),
+        }
+    }
+
+    /// Puts it back to an older copy of itself, as a database is restored: what was committed since is undone, groups owe what they owed then, positions are
+    /// given out again, and a new epoch begins. Transactions that are open record nothing.
+    pub fn restore(&self, copy: &MemoryCopy) {
+        self.new_epoch();
+        let mut state = self.shared.state.lock();
+        state.next = copy.next;
+        state.floor = Position::new(copy.next);
+        state.commits = copy.commits;
+        let undone = std::mem::replace(&mut state.groups, copy.groups.clone());
+        drop(state);
+        drop(undone);
+    }
+
     /// Whether it answers whoever reads; as a database that is gone, or a standby.
     pub fn set_gone(&self, gone: IsGone) {
         self.shared.state.lock().is_gone = gone == IsGone::Yes;
@@ -207,6 +232,23 @@ impl MemoryStore {
     #[must_use]
     pub fn source(&self) -> Arc<dyn Source> {
         Arc::new(self.clone())
+    }
+}
+
+/// What a [`MemoryStore`] held once.
+#[derive(Clone)]
+pub struct MemoryCopy {
+    next: u64,
+    commits: u64,
+    groups: BTreeMap<String, Taken>,
+    rows: usize,
+}
+
+impl fmt::Debug for MemoryCopy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryCopy")
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
     }
 }
 

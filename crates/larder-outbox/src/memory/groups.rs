@@ -22,6 +22,7 @@ use crate::{
 type Key = (u64, u64, u64);
 
 /// A group, and what it has taken in.
+#[derive(Clone)]
 pub(super) struct Taken {
     group: Group,
     rows: BTreeMap<Key, OutboxRow>,

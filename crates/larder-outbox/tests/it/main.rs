@@ -38,8 +38,8 @@ mod awaiting_others;
 mod purging;
 // Relays: what becomes of the rows that they hand over.
 mod relaying;
-// Several nodes over a log in memory, from a seed.
-mod nodes;
+// Several nodes and relays over a log in memory, from a seed.
+mod simulation;
 // What was found from outside.
 mod found;
 // Processes that are killed.

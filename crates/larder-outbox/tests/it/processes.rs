@@ -31,7 +31,7 @@ const KILLS: usize = 12;
 const ROUNDS: u64 = 5;
 const GROUP: &str = "mail";
 
-fn say(words: &str) {
+pub(super) fn say(words: &str) {
     let mut out = std::io::stdout().lock();
     drop(writeln!(out, "{words}").and_then(|()| out.flush()));
 }
