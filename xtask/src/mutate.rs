@@ -270,7 +270,10 @@ impl Copy {
         let again = file.try_clone().map_err(fail)?;
         let mut cargo = shell::cargo(&["test", "--quiet", "--no-fail-fast"]);
         // `--quiet` of cargo hides only what it says itself; the tests' own lines and compile errors stay.
-        let output = mutation.cfg.map_or("target".to_owned(), test::target_dir);
+        // Never that of the tree itself: cargo tells two workspaces with one layout apart by nothing, and would go on to take what was built of the copy for
+        // what the tree says.
+        let output = mutation.cfg.map_or("target/tests".to_owned(), test::target_dir);
+        let output = output.replacen("target/", "target/mutate/", 1);
         cargo
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", root().join(output));

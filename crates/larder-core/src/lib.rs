@@ -54,6 +54,7 @@ pub use runtime::{BlockingWork, Runtime, TaskFuture};
 pub use settled::{Settled, Settler};
 pub use source::{
     Batch, BoxFuture, CursorHome, Delivered, Head, SaveError, Sink, SinkError, Source, SourceError,
+    WidenedRows,
 };
 #[cfg(unix)]
 pub use storage::FileStorage;

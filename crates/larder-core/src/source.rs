@@ -15,6 +15,7 @@ use crate::invalidations::Invalidation;
 use crate::position::{Epoch, Position, SourceId};
 use crate::settled::Settled;
 use crate::target::Target;
+use crate::timestamp::Timestamp;
 use crate::token::Token;
 
 /// A future on the heap that needs no particular runtime.
@@ -95,7 +96,37 @@ pub struct Batch {
     /// Nothing visible was left.
     pub caught_up: bool,
     /// How many rows of the log could not be read, and were delivered as something wider.
-    pub widened: usize,
+    pub widened: WidenedRows,
+    /// When this was read, by the clock of the source: what its rows were recorded by.
+    pub read_at: Option<Timestamp>,
+}
+
+/// Rows of a log that could not be read, by what was delivered in their place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WidenedRows {
+    /// A collection and its lists, since the id of an entity could not be read.
+    pub to_collection: usize,
+    /// A namespace, since the row of a key, tag, dependency or namespace could not be read.
+    pub to_namespace: usize,
+    /// Everything.
+    pub to_everything: usize,
+}
+
+impl WidenedRows {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.to_collection + self.to_namespace + self.to_everything
+    }
+
+    /// Counts one whose place these targets have taken.
+    pub fn count(&mut self, targets: &[Target]) {
+        match targets.first() {
+            Some(Target::Collection { .. }) => self.to_collection += 1,
+            Some(Target::Namespace { .. }) => self.to_namespace += 1,
+            _ => self.to_everything += 1,
+        }
+    }
 }
 
 impl Batch {
@@ -106,14 +137,22 @@ impl Batch {
             cursor,
             as_of,
             caught_up,
-            widened: 0,
+            widened: WidenedRows::default(),
+            read_at: None,
         }
     }
 
     /// The same, in which so many rows stand for something narrower that could not be read. Default: none.
     #[must_use]
-    pub fn with_widened(mut self, widened: usize) -> Batch {
+    pub fn with_widened(mut self, widened: WidenedRows) -> Batch {
         self.widened = widened;
+        self
+    }
+
+    /// The same, read at this time of the source's clock. Default: that is not known.
+    #[must_use]
+    pub fn with_read_at(mut self, read_at: Timestamp) -> Batch {
+        self.read_at = Some(read_at);
         self
     }
 }

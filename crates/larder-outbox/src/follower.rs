@@ -9,18 +9,19 @@ mod membership;
 mod run;
 mod status;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use larder_core::sync::{Arc, Mutex};
 use larder_core::{
     Batch, Cursor, CursorHome, Delivered, Entropy, Head, Invalidation, LaneState, Moment, Namespace, Runtime,
-    Settled, Source, SourceError, Target,
+    Settled, Source, SourceError, Target, Timestamp,
 };
 
 pub use self::builder::FollowerBuilder;
 use self::membership::Membership;
 use self::status::Board;
-pub use self::status::{FollowerHandle, FollowerStatus};
+pub use self::status::{FollowerHandle, FollowerMetrics, FollowerStatus, GapCount, Widenings};
 use crate::Error;
 use crate::limits::SAVE_EVERY;
 use crate::seat::{Seat, Told};
@@ -50,6 +51,7 @@ struct Options {
     namespaces: Option<Vec<Namespace>>,
     home: Option<Arc<dyn CursorHome>>,
     runtime: Option<Arc<dyn Runtime>>,
+    metrics: Option<Arc<dyn FollowerMetrics>>,
     entropy: Arc<dyn Entropy>,
     freshness: Duration,
     poll_min: Duration,
@@ -122,7 +124,13 @@ impl Follower {
             Ok(step) => board.stepped(step, self.seat.fence.time()),
             Err(error) => board.failed(error),
         }
+        let state = self.seat.lane.state();
+        let is_new = board.is_new(state, self.seat.fence.time());
         drop(board);
+        if is_new {
+            tracing::info!(source = %self.source.id(), ?state, "the state of a follower has changed");
+            self.report(|metrics| metrics.state(state));
+        }
         stepped.map_err(Error::Source)
     }
 
@@ -241,6 +249,17 @@ impl Follower {
         if gap != Gap::Start {
             tracing::warn!(source = %self.source.id(), reason = gap.reason(), "this node was flushed");
             self.board.lock().count(gap);
+            self.report(|metrics| metrics.gap(gap.reason()));
+        }
+    }
+
+    /// Tells whoever takes figures; a panic there is theirs.
+    fn report(&self, tell: impl FnOnce(&dyn FollowerMetrics)) {
+        let Some(metrics) = &self.options.metrics else {
+            return;
+        };
+        if catch_unwind(AssertUnwindSafe(|| tell(&**metrics))).is_err() {
+            tracing::error!("who takes the figures of a follower panicked");
         }
     }
 
@@ -254,10 +273,16 @@ impl Follower {
                 rows
             }
         };
+        let lag = lag(&rows, batch.read_at);
         let told = self.seat.deliver(&rows, batch.as_of);
-        let widened = batch.widened + told.widened;
+        let widened = batch.widened.total() + told.widened;
+        let sinks = told.widened;
         self.keep(told);
         self.seat.lane.publish(&batch.cursor, &[]);
+        self.board.lock().applied(&batch.widened, sinks, lag);
+        if !rows.is_empty() {
+            self.report(|metrics| metrics.applied(&batch.widened, sinks, lag));
+        }
         self.seat.forget_below(batch.cursor.horizon());
         self.cursor = Some(batch.cursor);
         Step {
@@ -334,6 +359,12 @@ impl Gap {
             Gap::Asked => "resync",
         }
     }
+}
+
+/// How long after its commit the oldest of these rows was read, by the source's clock on both sides.
+fn lag(rows: &[Invalidation], read_at: Option<Timestamp>) -> Option<Duration> {
+    let oldest = rows.iter().map(Invalidation::recorded_at).min()?;
+    Some(read_at?.since(oldest))
 }
 
 /// Whether a target is of one of these namespaces, or of none, as entities, collections and everything are.

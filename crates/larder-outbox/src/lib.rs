@@ -20,6 +20,7 @@ mod transaction;
 mod store;
 
 mod follower;
+mod health;
 mod nodes;
 mod relay;
 mod seat;
@@ -41,7 +42,10 @@ mod sqlite;
 
 pub use database::Database;
 pub use error::{CommitError, ConfigError, ConfigFault, Error, TransactionError};
-pub use follower::{Follower, FollowerBuilder, FollowerHandle, FollowerStatus, Step};
+pub use follower::{
+    Follower, FollowerBuilder, FollowerHandle, FollowerMetrics, FollowerStatus, GapCount, Step, Widenings,
+};
+pub use health::{Health, HealthPolicy, HealthReason};
 pub use memory::{CommitOrder, IsGone, MemoryCopy, MemoryStore, MemoryTx};
 pub use nodes::{Beaten, Joined, Member, NodeStatus, Nodes, Progress};
 pub use outbox::{Outbox, OutboxBuilder};
@@ -52,8 +56,8 @@ pub use relay::{
 };
 pub use retention::{PurgeReport, Retention};
 pub use store::{
-    Claim, Completed, Count, DeadLetters, Failed, Group, Lease, Next, OutboxRow, OutboxStatus, OutboxStore,
-    RowId, RowIdError, RowState, Start, TokenStatus,
+    Behind, Claim, Completed, Count, DeadLetters, Failed, Group, Lease, Next, OutboxRow, OutboxStatus,
+    OutboxStore, RowId, RowIdError, RowState, Start, TokenStatus,
 };
 pub use transaction::OutboxTx;
 pub use wait::{Wait, WaitMode, Waited, Waiter, WaiterDiagnostics};

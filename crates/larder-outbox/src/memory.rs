@@ -17,7 +17,7 @@ use std::sync::Arc;
 use larder_core::sync::Mutex;
 use larder_core::{
     AsOf, Batch, BoxFuture, Clock, Cursor, Delivered, Entropy, Epoch, Head, Invalidation, Invalidations,
-    Namespace, Position, Source, SourceError, SourceId, Target, Timestamp, Token,
+    Namespace, Position, Source, SourceError, SourceId, Target, Timestamp, Token, WidenedRows,
 };
 
 use self::groups::Taken;
@@ -355,7 +355,7 @@ impl State {
         cursor.expect("invariant: what is open below the end ascends from the horizon on")
     }
 
-    fn read(&self, source: SourceId, cursor: &Cursor, limit: usize) -> Delivered {
+    fn read(&self, source: SourceId, cursor: &Cursor, limit: usize, now: Timestamp) -> Delivered {
         if cursor.source() != source || cursor.epoch() != self.epoch {
             return Delivered::OtherEpoch;
         }
@@ -366,7 +366,7 @@ impl State {
         let missing = missing.filter(|(position, _)| !cursor.includes(**position));
         let (limit, mut rows) = (limit.max(1), Vec::new());
         let mut delivered: BTreeSet<Position> = BTreeSet::new();
-        let (mut part, mut caught_up, mut widened) = (None, true, 0);
+        let (mut part, mut caught_up, mut widened) = (None, true, WidenedRows::default());
         for (position, of_commit) in missing {
             if rows.len() == limit {
                 caught_up = false;
@@ -376,7 +376,7 @@ impl State {
             let taken = (limit - rows.len()).min(of_commit.len() - skipped);
             for row in &of_commit[skipped..skipped + taken] {
                 rows.push(row.invalidation.clone());
-                widened += usize::from(!row.is_readable);
+                widened.to_everything += usize::from(!row.is_readable);
             }
             if skipped + taken < of_commit.len() {
                 part = Some((*position, skipped + taken));
@@ -391,7 +391,11 @@ impl State {
             self.cursor_after(cursor, &delivered, part)
         };
         let as_of = AsOf::new(source, self.epoch, self.commits);
-        Delivered::Rows(Batch::new(rows, cursor, as_of, caught_up).with_widened(widened))
+        Delivered::Rows(
+            Batch::new(rows, cursor, as_of, caught_up)
+                .with_widened(widened)
+                .with_read_at(now),
+        )
     }
 
     /// The old cursor with these commits, which were the first that it lacked, and with a part of the next one.
@@ -450,11 +454,12 @@ impl Source for MemoryStore {
     }
 
     fn read<'a>(&'a self, cursor: &'a Cursor, limit: usize) -> BoxFuture<'a, Result<Delivered, SourceError>> {
+        let now = self.shared.clock.wall();
         let state = self.shared.state.lock();
         let delivered = if state.is_gone {
             Err(SourceError::new(self.shared.id, Gone))
         } else {
-            Ok(state.read(self.shared.id, cursor, limit))
+            Ok(state.read(self.shared.id, cursor, limit, now))
         };
         drop(state);
         Box::pin(std::future::ready(delivered))

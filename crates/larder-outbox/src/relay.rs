@@ -359,6 +359,7 @@ impl<P> Relay<P> {
         let shared = &*self.shared;
         let mut diagnostics = shared.counts.diagnostics();
         if let Some(stalled) = *shared.stalled.lock() {
+            diagnostics.is_stalled = true;
             diagnostics.stalled += shared.options.clock.monotonic().since(stalled.since);
         }
         diagnostics

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{BoxFuture, Invalidations, Namespace, Source, Token};
+use larder_core::{BoxFuture, Cursor, Invalidations, Namespace, Source, Token};
 
 pub(crate) use self::claim::check_claim;
 pub use self::claim::{Claim, Completed, Failed, Next};
@@ -18,7 +18,7 @@ pub use self::dead::DeadLetters;
 pub use self::group::{Group, Start};
 pub(crate) use self::group::{limit_fault, name_fault};
 pub use self::row::{Lease, OutboxRow, RowId, RowIdError, RowState};
-pub use self::status::{Count, OutboxStatus, TokenStatus};
+pub use self::status::{Behind, Count, OutboxStatus, TokenStatus};
 use crate::{Error, Nodes};
 
 /// A log whose rows groups of workers take once: in SQLite, in memory, or wherever somebody implements it.
@@ -97,6 +97,12 @@ pub trait OutboxStore: fmt::Debug + Send + Sync {
         which: &'a DeadLetters,
         reason: &'a str,
     ) -> BoxFuture<'a, Result<u64, Error>>;
+
+    /// The names of all groups, sorted.
+    fn groups(&self) -> BoxFuture<'_, Result<Vec<String>, Error>>;
+
+    /// What a node that has come to this cursor has yet to hear of.
+    fn behind<'a>(&'a self, cursor: &'a Cursor) -> BoxFuture<'a, Result<Behind, Error>>;
 
     /// What a group has yet to do, of one namespace or of all.
     fn status<'a>(

@@ -145,13 +145,14 @@ pub mod outbox {
     //! Feature `sqlite`.
 
     pub use larder_outbox::{
-        Backoff, Beaten, Claim, CommitError, CommitOrder, Completed, ConfigError, ConfigFault, Count,
-        Database, DeadLetters, Error, Failed, Follower, FollowerBuilder, FollowerHandle, FollowerStatus,
-        Group, IsGone, Joined, Lease, Member, MemoryCopy, MemoryStore, MemoryTx, Next, NodeStatus, Nodes,
-        Outbox, OutboxBuilder, OutboxRow, OutboxStatus, OutboxStore, OutboxTx, Progress, Publish, PublishFn,
-        Published, PurgeReport, Recorded, Relay, RelayBuilder, RelayDiagnostics, RelayReport, Retention,
-        RowId, RowIdError, RowState, RunError, Start, Step, ToSink, TokenStatus, TransactionError, Wait,
-        WaitMode, Waited, Waiter, WaiterDiagnostics, limits,
+        Backoff, Beaten, Behind, Claim, CommitError, CommitOrder, Completed, ConfigError, ConfigFault, Count,
+        Database, DeadLetters, Error, Failed, Follower, FollowerBuilder, FollowerHandle, FollowerMetrics,
+        FollowerStatus, GapCount, Group, Health, HealthPolicy, HealthReason, IsGone, Joined, Lease, Member,
+        MemoryCopy, MemoryStore, MemoryTx, Next, NodeStatus, Nodes, Outbox, OutboxBuilder, OutboxRow,
+        OutboxStatus, OutboxStore, OutboxTx, Progress, Publish, PublishFn, Published, PurgeReport, Recorded,
+        Relay, RelayBuilder, RelayDiagnostics, RelayReport, Retention, RowId, RowIdError, RowState, RunError,
+        Start, Step, ToSink, TokenStatus, TransactionError, Wait, WaitMode, Waited, Waiter,
+        WaiterDiagnostics, Widenings, limits,
     };
 }
 

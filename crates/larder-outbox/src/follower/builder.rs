@@ -6,7 +6,7 @@ use std::time::Duration;
 use larder_core::sync::{Arc, Mutex};
 use larder_core::{CursorHome, Entropy, Fence, FenceError, Namespace, Runtime, Source, SystemEntropy};
 
-use super::{Board, Follower, Membership, Options};
+use super::{Board, Follower, FollowerMetrics, Membership, Options};
 use crate::database::Database;
 use crate::error::{ConfigError, ConfigFault};
 use crate::limits::{
@@ -42,6 +42,7 @@ impl Follower {
                 namespaces: None,
                 home: None,
                 runtime: None,
+                metrics: None,
                 entropy: Arc::new(SystemEntropy::default()),
                 freshness: FRESHNESS,
                 poll_min: POLL_MIN,
@@ -82,6 +83,12 @@ impl FollowerBuilder {
     /// Who sleeps for [`Follower::run`]. Default: tokio, in whose context it must then be polled.
     pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
         self.options.runtime = Some(runtime);
+        self
+    }
+
+    /// Who takes the figures of this follower. Default: nobody.
+    pub fn metrics(mut self, metrics: Arc<dyn FollowerMetrics>) -> Self {
+        self.options.metrics = Some(metrics);
         self
     }
 

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::limits::{ERROR_TEXT_BYTES_MAX, cut_at_character};
-use larder_core::{Epoch, Namespace, Position, Requirement, SourceId, Target, Timestamp, Token};
+use larder_core::{Cursor, Epoch, Namespace, Position, Requirement, SourceId, Target, Timestamp, Token};
 
 use super::{Gone, Row, State};
 use crate::error::{ConfigError, ConfigFault};
 use crate::limits::{COUNT_MAX, GROUPS_MAX};
 use crate::{
-    Claim, Completed, Count, DeadLetters, Error, Failed, Group, Lease, Next, OutboxRow, OutboxStatus, RowId,
-    RowState, Start, TokenStatus,
+    Behind, Claim, Completed, Count, DeadLetters, Error, Failed, Group, Lease, Next, OutboxRow, OutboxStatus,
+    RowId, RowState, Start, TokenStatus,
 };
 
 /// Epoch, position, ordinal.
@@ -278,6 +278,7 @@ impl Taken {
         status.oldest_pending = oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
         status.acknowledged_at = self.acknowledged_at;
         status.failed_attempts = self.failed;
+        status.is_full = self.dead.len() >= self.group.dead_letters_max;
         status
     }
 
@@ -299,6 +300,23 @@ impl Taken {
 }
 
 impl State {
+    pub(super) fn behind(&self, source: SourceId, cursor: &Cursor, now: Timestamp) -> Behind {
+        if cursor.source() != source || cursor.epoch() != self.epoch || cursor.horizon() < self.floor {
+            return Behind::cut_off();
+        }
+        let (mut rows, mut oldest) = (0, None::<Timestamp>);
+        for (position, of_commit) in self.log.range(cursor.horizon()..) {
+            if cursor.includes(*position) {
+                continue;
+            }
+            rows += u64::try_from(of_commit.len()).unwrap_or(u64::MAX);
+            let recorded = of_commit.iter().map(|row| row.invalidation.recorded_at());
+            oldest = oldest.into_iter().chain(recorded).min();
+        }
+        let age = oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+        Behind::of(Count::up_to(rows, COUNT_MAX), age)
+    }
+
     pub(super) fn of(&mut self, group: &str) -> Result<&mut Taken, Error> {
         if self.is_gone {
             return Err(Error::Store(Box::new(Gone)));

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{BoxFuture, Invalidations, Namespace, Source, Timestamp, Token};
+use larder_core::{BoxFuture, Cursor, Invalidations, Namespace, Source, Timestamp, Token};
 
 use super::groups::Taken;
 use super::{Gone, MemoryStore};
 use crate::limits::PAGE_ROWS_MAX;
 use crate::store::check_claim;
 use crate::{
-    Claim, Completed, DeadLetters, Error, Failed, Group, Lease, Nodes, OutboxRow, OutboxStatus, OutboxStore,
-    RowId, RowState, TokenStatus,
+    Behind, Claim, Completed, DeadLetters, Error, Failed, Group, Lease, Nodes, OutboxRow, OutboxStatus,
+    OutboxStore, RowId, RowState, TokenStatus,
 };
 
 impl MemoryStore {
@@ -160,6 +160,29 @@ impl OutboxStore for MemoryStore {
     ) -> BoxFuture<'a, Result<u64, Error>> {
         tracing::warn!(reason, group = which.its_group(), "dead letters are discarded");
         self.dead_letters(which, None)
+    }
+
+    fn groups(&self) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        let state = self.shared.state.lock();
+        let groups = if state.is_gone {
+            Err(Error::Store(Box::new(Gone)))
+        } else {
+            Ok(state.groups.keys().cloned().collect())
+        };
+        drop(state);
+        Box::pin(std::future::ready(groups))
+    }
+
+    fn behind<'a>(&'a self, cursor: &'a Cursor) -> BoxFuture<'a, Result<Behind, Error>> {
+        let now = self.shared.clock.wall();
+        let state = self.shared.state.lock();
+        let behind = if state.is_gone {
+            Err(Error::Store(Box::new(Gone)))
+        } else {
+            Ok(state.behind(self.shared.id, cursor, now))
+        };
+        drop(state);
+        Box::pin(std::future::ready(behind))
     }
 
     fn status<'a>(

@@ -57,6 +57,8 @@ pub struct RelayDiagnostics {
     pub renewed: u64,
     /// For how long the transport was down.
     pub stalled: Duration,
+    /// It is down now.
+    pub is_stalled: bool,
 }
 
 #[derive(Default)]
@@ -100,6 +102,7 @@ impl Counts {
             lost: of(&self.lost),
             renewed: of(&self.renewed),
             stalled: Duration::from_micros(of(&self.stalled_micros)),
+            is_stalled: false,
         }
     }
 }

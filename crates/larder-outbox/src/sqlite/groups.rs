@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{BoxFuture, Epoch, Invalidations, Namespace, Source, Token};
+use larder_core::{BoxFuture, Cursor, Epoch, Invalidations, Namespace, Source, Token};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqliteConnection, Transaction};
 
@@ -25,8 +25,8 @@ use super::schema::NOW_MICROS;
 use super::{begin, failed, unsigned};
 use crate::names::Names;
 use crate::{
-    Claim, Completed, DeadLetters, Error, Failed, Group, Nodes, Outbox, OutboxRow, OutboxStatus, OutboxStore,
-    RowId, RowState, TokenStatus,
+    Behind, Claim, Completed, DeadLetters, Error, Failed, Group, Nodes, Outbox, OutboxRow, OutboxStatus,
+    OutboxStore, RowId, RowState, TokenStatus,
 };
 
 /// The state of a delivery, as a number.
@@ -257,6 +257,14 @@ impl OutboxStore for SqliteStore {
         reason: &'a str,
     ) -> BoxFuture<'a, Result<u64, Error>> {
         Box::pin(self.discard_now(which, reason))
+    }
+
+    fn groups(&self) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        Box::pin(self.groups_now())
+    }
+
+    fn behind<'a>(&'a self, cursor: &'a Cursor) -> BoxFuture<'a, Result<Behind, Error>> {
+        Box::pin(self.behind_now(cursor))
     }
 
     fn status<'a>(

@@ -54,6 +54,8 @@ pub(super) struct Meta {
     /// Rows below it may have been purged.
     pub(super) floor: u64,
     pub(super) former: Vec<u64>,
+    /// When this was read, in microseconds since the Unix epoch, by the database's clock.
+    pub(super) now: i64,
 }
 
 /// The statements that make the tables, in order. Running them again changes nothing.
@@ -231,7 +233,10 @@ pub(super) fn check_version(found: u32) -> Result<(), Error> {
 
 /// The numbers of the log.
 pub(super) async fn meta(connection: &mut SqliteConnection, names: &Names) -> Result<Meta, Error> {
-    let query = format!("SELECT key, value FROM {}meta", names.prefix());
+    let query = format!(
+        "SELECT key, value FROM {}meta UNION ALL SELECT 'now', {NOW_MICROS}",
+        names.prefix()
+    );
     let rows = sqlx::query(AssertSqlSafe(query))
         .fetch_all(connection)
         .await
@@ -250,6 +255,7 @@ pub(super) async fn meta(connection: &mut SqliteConnection, names: &Names) -> Re
             "version" => meta.version = u32::try_from(value).unwrap_or(u32::MAX),
             "position" => meta.position = unsigned(value),
             "floor" => meta.floor = unsigned(value),
+            "now" => meta.now = value,
             other => {
                 let epoch = other
                     .strip_prefix("former/")

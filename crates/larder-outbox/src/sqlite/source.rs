@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use larder_core::{
     AsOf, Batch, BoxFuture, Cursor, Delivered, Epoch, Head, Position, Source, SourceError, SourceId,
+    Timestamp, WidenedRows,
 };
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
@@ -209,11 +210,12 @@ impl SqliteSource {
 
     fn batch(&self, cursor: &Cursor, meta: &Meta, found: Found) -> Batch {
         let Found { rows, next } = found;
-        let (mut delivered, mut widened) = (Vec::with_capacity(rows.len()), 0);
+        let (mut delivered, mut widened) = (Vec::with_capacity(rows.len()), WidenedRows::default());
         for row in &rows {
             let (invalidations, is_wider) = row.invalidations();
             if is_wider {
-                widened += 1;
+                let targets: Vec<_> = invalidations.iter().map(|row| row.target().clone()).collect();
+                widened.count(&targets);
                 tracing::warn!(
                     position = row.position,
                     ordinal = row.ordinal,
@@ -240,7 +242,9 @@ impl SqliteSource {
             }
         };
         let as_of = self.as_of(meta, meta.position);
-        Batch::new(delivered, cursor, as_of, next.is_none()).with_widened(widened)
+        Batch::new(delivered, cursor, as_of, next.is_none())
+            .with_widened(widened)
+            .with_read_at(Timestamp::from_micros(meta.now))
     }
 
     /// The cursor after rows that are followed by one of the commit `next`. If that is the commit of the last of them, it came

@@ -27,6 +27,42 @@ pub struct OutboxStatus {
     pub acknowledged_at: Option<Timestamp>,
     /// How often rows of the group have failed since it began, of whatever namespace.
     pub failed_attempts: u64,
+    /// It has as many dead letters as it may, and claims nothing more.
+    pub is_full: bool,
+}
+
+/// What a node has yet to hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Behind {
+    /// Rows that its cursor does not include.
+    pub rows: Count,
+    /// For how long the oldest of them has been there, by the clock of the store; zero if there is none.
+    pub oldest: Duration,
+    /// Rows that it lacks may have been purged, or are of another epoch: it will flush.
+    pub is_cut_off: bool,
+}
+
+impl Behind {
+    /// So many rows, the oldest so old.
+    #[must_use]
+    pub const fn of(rows: Count, oldest: Duration) -> Self {
+        Behind {
+            rows,
+            oldest,
+            is_cut_off: false,
+        }
+    }
+
+    /// What can only flush.
+    #[must_use]
+    pub const fn cut_off() -> Self {
+        Behind {
+            rows: Count::AtLeast(0),
+            oldest: Duration::ZERO,
+            is_cut_off: true,
+        }
+    }
 }
 
 /// What a group has yet to do of certain commits.
@@ -71,6 +107,7 @@ impl OutboxStatus {
             dead_lettered: Count::Exactly(0),
             acknowledged_at: None,
             failed_attempts: 0,
+            is_full: false,
         }
     }
 }

@@ -110,7 +110,10 @@ async fn a_quiet_round_reads_no_table() {
         builder.migrate().await.unwrap();
         let outbox = builder.open().await.unwrap();
         let fence = larder_core::Fence::builder().build().unwrap();
-        let mut follower = outbox.follower(&fence).build().unwrap();
+        // Without signs of life, which are statements of their own.
+        let mut follower = larder_outbox::Follower::builder(outbox.source(), &fence)
+            .build()
+            .unwrap();
         follower.step().await.unwrap();
         follower.step().await.unwrap();
         // As another process would.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_core::{Namespace, Requirement, Timestamp, Token};
+use larder_core::{Cursor, Namespace, Requirement, Timestamp, Token};
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::super::{failed, schema, signed};
@@ -10,7 +10,7 @@ use super::stretch::{Which, place_of};
 use super::{DEAD, IS_ITS, Known, PENDING, Place, SqliteStore, Tables};
 use crate::limits::COUNT_MAX;
 use crate::row::Read;
-use crate::{Count, Error, OutboxStatus, TokenStatus};
+use crate::{Behind, Count, Error, OutboxStatus, TokenStatus};
 
 /// Which rows are counted.
 struct Rows {
@@ -65,6 +65,41 @@ impl Counted {
 }
 
 impl SqliteStore {
+    pub(super) async fn groups_now(&self) -> Result<Vec<String>, Error> {
+        let sql = format!("SELECT name FROM {}group ORDER BY name", self.names().prefix());
+        let mut snapshot = self.look().await?;
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(&mut *snapshot)
+            .await
+            .map_err(failed)
+    }
+
+    pub(super) async fn behind_now(&self, cursor: &Cursor) -> Result<Behind, Error> {
+        let mut snapshot = self.look().await?;
+        let meta = schema::meta(&mut snapshot, self.names()).await?;
+        let next = cursor.horizon().get();
+        let is_here = (cursor.source().get(), cursor.epoch().get()) == (meta.source, meta.epoch);
+        if !is_here || next < meta.floor || next > meta.position.saturating_add(1) {
+            return Ok(Behind::cut_off());
+        }
+        let sql = format!(
+            "SELECT count(*), min(recorded_at) FROM (SELECT CAST(recorded_at AS INTEGER) AS recorded_at FROM {}log \
+             WHERE position >= ?1 ORDER BY position LIMIT {})",
+            self.names().prefix(),
+            COUNT_MAX + 1
+        );
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(signed(next))
+            .fetch_one(&mut *snapshot)
+            .await
+            .map_err(failed)?;
+        let rows = u64::try_from(row.try_get::<i64, _>(0).map_err(failed)?).unwrap_or(0);
+        let oldest: Option<i64> = row.try_get(1).map_err(failed)?;
+        let age = oldest.map_or(0, |oldest| meta.now.saturating_sub(oldest).max(0));
+        let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
+        Ok(Behind::of(Count::up_to(rows, COUNT_MAX), age))
+    }
+
     pub(super) async fn status_now(
         &self,
         group: &str,
@@ -90,6 +125,7 @@ impl SqliteStore {
             dead_lettered: Count::up_to(counted.dead, COUNT_MAX),
             acknowledged_at: known.acknowledged_at.map(Timestamp::from_micros),
             failed_attempts: known.failed,
+            is_full: known.dead >= known.dead_max,
         })
     }
 

@@ -71,7 +71,12 @@ impl OutboxStore for Failing {
         Arc::new(self.store.clone())
     }
 
+    fn groups(&self) -> larder_core::BoxFuture<'_, Result<Vec<String>, Error>> {
+        self.store.groups()
+    }
+
     as_it_is! {
+        behind(cursor: &'a larder_core::Cursor) -> larder_outbox::Behind;
         record(batch: &'a Invalidations) -> larder_core::Token;
         open_group(group: &'a larder_outbox::Group) -> ();
         drop_group(group: &'a str) -> bool;
