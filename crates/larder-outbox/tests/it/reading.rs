@@ -164,3 +164,31 @@ async fn a_cursor_below_the_floor_is_told_so() {
     );
     assert!(matches!(source.read(&end, 10).await.unwrap(), Delivered::Rows(batch) if batch.rows.is_empty()));
 }
+
+/// A read holds its snapshot no longer than it takes: a checkpoint that comes after it waits for nobody, and empties the log of the file.
+///
+/// Contract: O41 (partial: snapshots end with each read)
+#[tokio::test]
+async fn no_checkpoint_waits_for_a_reader() {
+    let ground = ground(MODES[0]).await;
+    let fence = larder_core::Fence::builder().build().unwrap();
+    let mut follower = larder_outbox::Follower::builder(ground.outbox.source(), &fence)
+        .rows_a_read(10)
+        .build()
+        .unwrap();
+    follower.step().await.unwrap();
+    for id in 0..100 {
+        ground.outbox.record_alone(&user(id)).await.unwrap();
+    }
+    for _ in 0..3 {
+        // Half way through what there is to read.
+        let step = follower.step().await.unwrap();
+        assert!(!step.caught_up && step.rows == 10);
+        let (busy, left, moved): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&ground.pool)
+            .await
+            .unwrap();
+        assert_eq!((busy, left, moved), (0, 0, 0), "everything is in the file");
+        ground.outbox.record_alone(&user(1)).await.unwrap();
+    }
+}

@@ -66,3 +66,52 @@ fn a_relay_runs_until_it_is_stopped() {
         );
     }
 }
+
+/// A commit is applied here when it returns, and wakes whoever waits in this process: waits, the follower, and relays.
+///
+/// Contract: O21
+#[tokio::test]
+async fn a_commit_wakes_its_process() {
+    for mode in MODES {
+        let ground = ground(mode).await;
+        let fence = Fence::builder().build().unwrap();
+        let minute = 60 * SECOND;
+        // Without a hint they would look again after a minute.
+        let builder = ground.outbox.follower(&fence).poll_min(minute).poll_max(minute);
+        let mut follower = builder.freshness(3 * minute).build().unwrap();
+        let handle = follower.handle();
+        let receiver = Receiver::default();
+        let relay = Relay::builder(ground.outbox.store(), receiver.closure());
+        let relay = relay.poll_min(minute).poll_max(minute).open().await.unwrap();
+        let following = tokio::spawn(async move { follower.run(std::future::pending()).await });
+        let relaying = tokio::spawn(async move { relay.run(std::future::pending()).await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let head = ground.outbox.head().await.unwrap().cursor;
+        let next = larder_core::Token::commit(head.source(), head.epoch(), head.end());
+        let waiter = ground.outbox.waiter(&fence);
+        let waiting =
+            tokio::spawn(async move { waiter.wait(&next, larder_outbox::Wait::local(minute)).await });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let pin = fence.pin(&[Target::entity("user", 1).unwrap()]).unwrap();
+        let mut transaction = ground.outbox.begin().await.unwrap();
+        let recorded = transaction.record(&user(1)).await.unwrap();
+        transaction.commit().await.unwrap();
+        assert!(!pin.is_fresh(), "it is applied when it returns");
+        let woken = async {
+            assert!(waiting.await.unwrap().unwrap().satisfied);
+            let position = recorded.position().unwrap();
+            let has_read = || {
+                handle
+                    .status()
+                    .cursor
+                    .is_some_and(|cursor| cursor.includes(position))
+            };
+            while receiver.seen().is_empty() || !has_read() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(20 * SECOND, woken).await.unwrap();
+        following.abort();
+        relaying.abort();
+    }
+}
