@@ -111,7 +111,7 @@ impl<D: Database> Outbox<D> {
         transaction: &mut sqlx::Transaction<'_, D>,
         batch: &Invalidations,
     ) -> Result<Recorded, Error> {
-        self.shared.record(transaction, batch, None).await
+        self.shared.record(transaction, batch, None, 0).await
     }
 
     /// What a read must not be older than, to see what was recorded in a plain transaction that has been committed. Wakes who
@@ -269,6 +269,7 @@ impl<D: Database> Shared<D> {
         connection: &mut D::Connection,
         batch: &Invalidations,
         given: Option<Given>,
+        rows_before: usize,
     ) -> Result<Recorded, Error> {
         let mut recorded = Recorded {
             namespace: batch.namespace().clone(),
@@ -289,6 +290,7 @@ impl<D: Database> Shared<D> {
             origin: Some(&self.local.origin),
             batch,
             given,
+            rows_before,
         };
         let written = D::record(connection, writing).await?;
         self.epoch.store(written.given.epoch.get(), Ordering::Relaxed);

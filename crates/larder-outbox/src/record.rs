@@ -12,6 +12,8 @@ pub struct Writing<'a> {
     pub(crate) batch: &'a Invalidations,
     /// What this transaction was given when it began.
     pub(crate) given: Option<Given>,
+    /// Targets that it has named before at that position.
+    pub(crate) rows_before: usize,
 }
 
 /// The position of a transaction, and what was told with it.

@@ -48,7 +48,7 @@ impl<'c, D: Database> OutboxTx<'c, D> {
         let lacked = std::mem::replace(&mut self.lacks_a_batch, true);
         let recorded = self
             .outbox
-            .record(&mut self.transaction, batch, Some(self.given))
+            .record(&mut self.transaction, batch, Some(self.given), self.rows.len())
             .await?;
         self.lacks_a_batch = lacked;
         self.rows.extend(recorded.rows.iter().cloned());

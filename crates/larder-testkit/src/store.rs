@@ -110,7 +110,7 @@ pub async fn check_store_part(grounds: &dyn StoreGrounds, part: StorePart) {
 }
 
 /// Runs of the model.
-const MODEL_SEEDS: u64 = 4;
+const MODEL_SEEDS: u64 = 12;
 
 type Check = fn(Trial) -> BoxFuture<'static, ()>;
 

@@ -32,8 +32,11 @@ pub(super) async fn record(
     let rows: Vec<Parts<'_>> = targets
         .filter_map(|target| Parts::of(target, namespace))
         .collect();
+    // Of the rows that this position has: those of the batches before come first.
+    let mut first = i64::try_from(writing.rows_before).unwrap_or(i64::MAX);
     for chunk in rows.chunks(TARGETS_A_STATEMENT) {
-        written.inserted += insert(connection, writing, &given, chunk).await?;
+        written.inserted += insert(connection, writing, &given, first, chunk).await?;
+        first = first.saturating_add(i64::try_from(chunk.len()).unwrap_or(i64::MAX));
     }
     Ok(written)
 }
@@ -75,6 +78,7 @@ async fn insert(
     connection: &mut SqliteConnection,
     writing: &Writing<'_>,
     given: &Given,
+    first: i64,
     rows: &[Parts<'_>],
 ) -> Result<usize, Error> {
     let p = writing.names.prefix();
@@ -88,7 +92,7 @@ async fn insert(
     let sql = format!(
         "INSERT INTO {p}log (position, kind, namespace, name, id, ordinal, reason, origin, recorded_at, long_id) \
          SELECT ?1, column1, column2, column3, column4, \
-         column5 + (SELECT coalesce(max(ordinal) + 1, 0) FROM {p}log WHERE position = ?1), \
+         column5, \
          ?2, (SELECT id FROM {p}node WHERE node = ?3 AND run = ?4), ?5, column6 FROM (VALUES {values}) WHERE true \
          ON CONFLICT (position, kind, namespace, name, id) DO NOTHING"
     );
@@ -100,7 +104,7 @@ async fn insert(
         .bind(writing.origin.map(Origin::node))
         .bind(writing.origin.map(|origin| signed(origin.run())))
         .bind(given.at.as_micros());
-    for (ordinal, row) in (0_i64..).zip(rows) {
+    for (ordinal, row) in (first..).zip(rows) {
         let (id, rest) = row.id_and_rest();
         query = query
             .bind(i64::from(row.kind))

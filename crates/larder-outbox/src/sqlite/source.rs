@@ -3,9 +3,8 @@
 //! What is always true: the numbers of the log and its rows come from one snapshot; a row that cannot be read is delivered
 //! wider; nothing is skipped.
 //!
-//! The check value of a cursor is that of the last row delivered, and, in its upper half, how many rows of the commit at its
-//! horizon have been delivered: a commit that is larger than a read comes in parts, and the cursor includes it only after
-//! the last.
+//! The check value of a cursor is that of the last row delivered, and, in its upper half, below which ordinal the rows of the commit at
+//! its horizon have been delivered: a commit that is larger than a read comes in parts, and the cursor includes it only after the last.
 
 use std::fmt;
 use std::sync::Arc;
@@ -99,10 +98,13 @@ impl SqliteSource {
         if next < meta.floor {
             return Ok(Delivered::Purged);
         }
-        let delivered = delivered_of_horizon(cursor);
-        let found = self
-            .rows(&mut snapshot, next, delivered, limit.clamp(1, ROWS_A_READ_MAX))
+        let part = part_of_horizon(cursor);
+        let mut found = self
+            .rows(&mut snapshot, next, part, limit.clamp(1, ROWS_A_READ_MAX))
             .await?;
+        if found.is_cut_where_no_cursor_can_say() {
+            found = self.rows(&mut snapshot, next, part, usize::MAX).await?;
+        }
         Ok(Delivered::Rows(self.batch(cursor, &meta, found)))
     }
 
@@ -145,15 +147,14 @@ impl SqliteSource {
         meta: &Meta,
     ) -> Result<bool, Error> {
         let next = cursor.horizon().get();
-        let delivered = delivered_of_horizon(cursor);
-        if meta.position.saturating_add(1) < next || (delivered > 0 && meta.position < next) {
+        let part = part_of_horizon(cursor);
+        if meta.position.saturating_add(1) < next || (part > 0 && meta.position < next) {
             return Ok(false);
         }
-        let last = if delivered == 0 {
+        let last = if part == 0 {
             self.last_below(snapshot, next).await?
         } else {
-            let found = self.rows(snapshot, next, delivered - 1, 1).await?;
-            found.rows.into_iter().find(|row| row.position == next)
+            self.last_of(snapshot, next, part).await?
         };
         Ok(match last {
             None => true,
@@ -179,22 +180,42 @@ impl SqliteSource {
         row.as_ref().map(read).transpose().map_err(failed)
     }
 
-    /// Up to `limit` rows from a position on, without the first `skipped`.
+    /// The last row of a commit below an ordinal.
+    async fn last_of(
+        &self,
+        snapshot: &mut SqliteConnection,
+        position: u64,
+        part: u64,
+    ) -> Result<Option<Read>, Error> {
+        let query = format!(
+            "{} WHERE position = ?1 AND ordinal < ?2 ORDER BY ordinal DESC LIMIT 1",
+            select(&self.names)
+        );
+        let row = sqlx::query(AssertSqlSafe(query))
+            .bind(signed(position))
+            .bind(signed(part))
+            .fetch_optional(snapshot)
+            .await
+            .map_err(failed)?;
+        row.as_ref().map(read).transpose().map_err(failed)
+    }
+
+    /// Up to `limit` rows from a position on, without those of its commit below an ordinal, if that is not 0.
     async fn rows(
         &self,
         snapshot: &mut SqliteConnection,
         position: u64,
-        skipped: u64,
+        part: u64,
         limit: usize,
     ) -> Result<Found, Error> {
         let query = format!(
-            "{} WHERE position >= ?1 ORDER BY position, ordinal LIMIT ?2 OFFSET ?3",
+            "{} WHERE position >= ?1 AND (?3 = 0 OR position > ?1 OR ordinal >= ?3) ORDER BY position, ordinal LIMIT ?2",
             select(&self.names)
         );
         let rows = sqlx::query(AssertSqlSafe(query))
             .bind(signed(position))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
-            .bind(signed(skipped))
+            .bind(signed(part))
             .fetch_all(snapshot)
             .await
             .map_err(failed)?;
@@ -229,7 +250,7 @@ impl SqliteSource {
         } else {
             let next = meta.position.saturating_add(1).max(cursor.horizon().get());
             match rows.last() {
-                None if delivered_of_horizon(cursor) == 0 => {
+                None if part_of_horizon(cursor) == 0 => {
                     Cursor::ordered(self.id, cursor.epoch(), Position::new(next), cursor.check())
                 }
                 None => Cursor::ordered(
@@ -256,11 +277,7 @@ impl SqliteSource {
         if next > last.position {
             return self.cursor(meta, last.position.saturating_add(1), Some(last), 0);
         }
-        let of_last = rows.iter().filter(|row| row.position == last.position).count();
-        let mut part = u64::try_from(of_last).unwrap_or(u64::MAX);
-        if last.position == cursor.horizon().get() {
-            part = part.saturating_add(delivered_of_horizon(cursor));
-        }
+        let part = part_after(last).unwrap_or(0);
         self.cursor(meta, last.position, Some(last), part)
     }
 
@@ -275,9 +292,23 @@ impl SqliteSource {
     }
 }
 
-/// How many rows of the commit at its horizon a cursor has behind it.
-fn delivered_of_horizon(cursor: &Cursor) -> u64 {
+/// Below which ordinal a cursor has the rows of the commit at its horizon behind it; 0 for none.
+fn part_of_horizon(cursor: &Cursor) -> u64 {
     cursor.check() >> PART_BITS
+}
+
+/// What a cursor says when this is the last row that it has behind it; none for ordinals that only somebody else can have written.
+fn part_after(row: &Read) -> Option<u64> {
+    let part = u32::try_from(row.ordinal.checked_add(1)?).ok()?;
+    (part > 0).then_some(u64::from(part))
+}
+
+impl Found {
+    /// Whether the last row is followed by one of its commit, and a cursor cannot say which came last.
+    fn is_cut_where_no_cursor_can_say(&self) -> bool {
+        let last = self.rows.last().filter(|last| self.next == Some(last.position));
+        last.is_some_and(|last| part_after(last).is_none())
+    }
 }
 
 /// All columns of the log, as whoever reads them wants them.

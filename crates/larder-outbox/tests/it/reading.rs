@@ -192,3 +192,62 @@ async fn no_checkpoint_waits_for_a_reader() {
         ground.outbox.record_alone(&user(1)).await.unwrap();
     }
 }
+
+/// Rows of one commit keep their order over several batches, and come in parts; also where somebody else has given them numbers that no cursor can say.
+///
+/// Contract: O32 (partial: SQLite)
+#[tokio::test]
+async fn a_large_commit_of_many_batches_comes_in_parts() {
+    for spoil in [
+        None,
+        Some("ordinal + 5000000000"),
+        Some("ordinal - 5000000000"),
+        Some("ordinal * 3"),
+    ] {
+        let ground = ground(MODES[0]).await;
+        let start = ground.beginning().await;
+        let mut transaction = ground.outbox.begin().await.unwrap();
+        for batch in 0..50 {
+            // All but the first name something that the first has named.
+            let batch = user(2 * batch)
+                .entity("user", 2 * batch + 1)
+                .unwrap()
+                .entity("user", 0)
+                .unwrap();
+            let _ = transaction.record(&batch).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        ground.outbox.record_alone(&user(1_000)).await.unwrap();
+        if let Some(ordinal) = spoil {
+            let sql = format!("UPDATE larder_log SET ordinal = {ordinal} WHERE position = 1");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+                .execute(&ground.pool)
+                .await
+                .unwrap();
+        }
+        let expected: Vec<String> = (0..100)
+            .chain([1_000])
+            .map(|id| format!("entity:user/{id}"))
+            .collect();
+        for limit in [1, 7, 100, 1_000] {
+            let (rows, _) = ground.read_all(&start, limit).await;
+            let found: Vec<String> = texts(&rows).into_iter().map(|(_, text)| text).collect();
+            assert_eq!(found, expected, "{spoil:?}, {limit} rows at a time");
+        }
+        let store = ground.outbox.store();
+        store.open_group(&larder_outbox::Group::default()).await.unwrap();
+        let mut claimed = Vec::new();
+        loop {
+            let claim = store
+                .claim("default", "worker", 9, std::time::Duration::from_secs(30))
+                .await
+                .unwrap();
+            if claim.is_empty() {
+                break;
+            }
+            store.acknowledge(&claim, &claim.ids()).await.unwrap();
+            claimed.extend(claim.rows().iter().map(|row| row.target.to_string()));
+        }
+        assert_eq!(claimed, expected, "{spoil:?}");
+    }
+}

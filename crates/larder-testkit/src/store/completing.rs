@@ -6,11 +6,14 @@ use larder_outbox::{Failed, Group, Next, RowState};
 
 use super::{Check, HELD, Trial, texts, users};
 
-pub(super) const CHECKS: [(&str, Check); 5] = [
+pub(super) const CHECKS: [(&str, Check); 6] = [
     ("rows are acknowledged by id", |trial| Box::pin(by_id(trial))),
     ("a failure comes again", |trial| Box::pin(comes_again(trial))),
     ("a claim is held longer", |trial| Box::pin(held_longer(trial))),
     ("what is given back", |trial| Box::pin(given_back(trial))),
+    ("a retry beside the rest of its batch", |trial| {
+        Box::pin(retry_beside_its_batch(trial))
+    }),
     ("rows are kept when they are done", |trial| Box::pin(kept(trial))),
 ];
 
@@ -217,4 +220,57 @@ async fn kept(trial: Trial) {
         trial.claim("group", "worker", 9).await.is_empty(),
         "none comes again",
     );
+}
+
+/// One claim may hold a row that has failed and what was left of the batch from which it came: all of it can be completed.
+async fn retry_beside_its_batch(trial: Trial) {
+    for what in ["acknowledge", "one by one", "fail", "renew", "release"] {
+        let group = format!("group for {what}");
+        trial.open(&group).await;
+        trial.record(1..=3).await;
+        let store = trial.store();
+        let first = trial.claim(&group, "first", 3).await;
+        let failed = |row, next| Failed {
+            row,
+            error: "no".to_owned(),
+            next,
+        };
+        let retry = failed(first.ids()[1], Next::Retry(Duration::ZERO));
+        trial.is_ok(store.fail(&first, &[retry]).await);
+        trial.ground.pass(2 * HELD).await;
+        let both = trial.claim(&group, "second", 3).await;
+        trial.same(both.rows().len(), 3, "the retry, and the rest of the batch");
+        let (mut done, mut lost) = (0, 0);
+        match what {
+            "acknowledge" => {
+                let completed = trial.is_ok(store.acknowledge(&both, &both.ids()).await);
+                (done, lost) = (completed.done, completed.lost);
+            }
+            "one by one" => {
+                for id in both.ids() {
+                    let completed = trial.is_ok(store.acknowledge(&both, &[id]).await);
+                    (done, lost) = (done + completed.done, lost + completed.lost);
+                }
+            }
+            "fail" => {
+                let all: Vec<Failed> = both
+                    .ids()
+                    .into_iter()
+                    .map(|row| failed(row, Next::Dead))
+                    .collect();
+                let completed = trial.is_ok(store.fail(&both, &all).await);
+                (done, lost) = (completed.done, completed.lost);
+            }
+            _ => {
+                let completed = if what == "renew" {
+                    trial.is_ok(store.renew(&both, HELD).await)
+                } else {
+                    trial.is_ok(store.release(&both).await)
+                };
+                (done, lost) = (completed.done, completed.lost);
+            }
+        }
+        trial.same((done, lost), (3, 0), what);
+        trial.is_ok(store.drop_group(&group).await);
+    }
 }

@@ -223,6 +223,40 @@ pub(in crate::sqlite) async fn groups_behind(
         .map_err(failed)
 }
 
+impl Tables<'_> {
+    /// One row of everything for all that a group was not given, unless there is one that nobody has been handed yet. Its id is one that no row has had: whoever
+    /// knows the rows that it stands for must not take it for one of them.
+    async fn stand_in(
+        self,
+        connection: &mut SqliteConnection,
+        known: &Known,
+        epoch: i64,
+        position: i64,
+    ) -> Result<(), Error> {
+        let p = self.names.prefix();
+        let sql = format!(
+            "INSERT INTO {p}delivery (group_id, epoch, position, ordinal, kind, namespace, name, id, reason, recorded_at, \
+             state, attempts, available_at) \
+             SELECT ?1, ?2, ?3, ?4, 7, 'default', '', x'', 'rows were kept for too long', ?5, {PENDING}, 0, ?5 \
+             WHERE NOT EXISTS (SELECT 1 FROM {p}delivery WHERE group_id = ?1 AND state = {PENDING} AND kind = 7 \
+             AND ordinal >= {STAND_IN} AND lease IS NULL AND attempts = 0) ON CONFLICT DO NOTHING"
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(known.id)
+            .bind(epoch)
+            .bind(position)
+            .bind(STAND_IN.saturating_add(known.now))
+            .bind(known.now)
+            .execute(connection)
+            .await
+            .map(drop)
+            .map_err(failed)
+    }
+}
+
+/// Ordinals from here on are of rows that stand for others: the time is added to it.
+const STAND_IN: i64 = 1 << 62;
+
 /// Gives up deliveries that have waited for longer than this: in place of all those of a group it gets one row of everything. How many
 /// were given up. Rows that are done are not kept for longer than the group says.
 pub(in crate::sqlite) async fn give_up_old(
@@ -258,27 +292,25 @@ pub(in crate::sqlite) async fn give_up_old(
             .fetch_all(&mut *connection)
             .await
             .map_err(failed)?;
-        let at = "WHERE group_id = ?1 AND epoch = ?2 AND position = ?3 AND ordinal = ?4";
-        for (index, row) in rows.iter().enumerate() {
-            let is_last = index + 1 == rows.len();
-            let sql = if is_last {
-                format!(
-                    "UPDATE {p}delivery SET kind = 7, name = '', id = x'', long_id = NULL, attempts = 0, available_at = ?5, \
-                     recorded_at = ?5, reason = 'rows were kept for too long', lease = NULL, owner = NULL, claimed_at = NULL, until = NULL {at}"
-                )
-            } else {
-                format!("DELETE FROM {p}delivery {at} AND ?5 = ?5")
-            };
+        let gone = format!(
+            "DELETE FROM {p}delivery WHERE group_id = ?1 AND epoch = ?2 AND position = ?3 AND ordinal = ?4"
+        );
+        let mut newest = None;
+        for row in &rows {
             let number = |at: usize| row.try_get::<i64, _>(at).map_err(failed);
-            sqlx::query(AssertSqlSafe(sql))
+            let (epoch, position, ordinal) = (number(0)?, number(1)?, number(2)?);
+            newest = Some((epoch, position));
+            sqlx::query(AssertSqlSafe(gone.clone()))
                 .bind(known.id)
-                .bind(number(0)?)
-                .bind(number(1)?)
-                .bind(number(2)?)
-                .bind(known.now)
+                .bind(epoch)
+                .bind(position)
+                .bind(ordinal)
                 .execute(&mut *connection)
                 .await
                 .map_err(failed)?;
+        }
+        if let Some((epoch, position)) = newest {
+            tables.stand_in(connection, &known, epoch, position).await?;
         }
         if !rows.is_empty() {
             tracing::warn!(

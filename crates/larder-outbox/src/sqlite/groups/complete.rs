@@ -16,10 +16,8 @@ use crate::{Claim, Completed, Error, Failed, Next, RowId};
 enum Held {
     /// In this stretch of the log.
     InLog(usize),
-    /// In the deliveries.
+    /// In the deliveries, or not with this claim any more.
     Apart,
-    /// Not with this claim any more.
-    Lost,
     /// It never was.
     Unknown,
 }
@@ -41,7 +39,8 @@ impl Completing<'_> {
         let place = Place::of(id);
         let at = self.stretches.iter().position(|stretch| stretch.has(place));
         match at.filter(|_| id.epoch().get() == self.known.epoch) {
-            Some(at) if self.stretches[at].is_done(place) => Held::Lost,
+            // A row that has failed has left its stretch for the deliveries, and may be held there by the claim that holds the rest of it.
+            Some(at) if self.stretches[at].is_done(place) => Held::Apart,
             Some(at) => Held::InLog(at),
             None => Held::Apart,
         }
@@ -147,7 +146,6 @@ impl SqliteStore {
                     let is_held = tables.delivery_done(&mut transaction, &completing, *id).await?;
                     completing.count(is_held);
                 }
-                Held::Lost => completing.completed.lost += 1,
                 Held::Unknown => completing.completed.unknown += 1,
             }
         }
@@ -189,7 +187,6 @@ impl SqliteStore {
                     completing.count(is_held);
                     dead += i64::from(is_dead && is_held);
                 }
-                Held::Lost => completing.completed.lost += 1,
                 Held::Unknown => completing.completed.unknown += 1,
             }
         }
