@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hydracache_db::{InvalidationApplier, InvalidationIntent};
-use larder_outbox::{OutboxRow, Published, Relay};
+use larder_outbox::{Outbox, OutboxRow, Published, Relay};
+use sqlx::Sqlite;
 
 use super::hydracache::HydraCacheOutbox;
 use super::{Database, Outcome, backlog, queue, runtime, throughput};
@@ -45,7 +46,7 @@ pub fn drain(report: Report) -> Outcome {
 }
 
 /// Publishes to nobody, and counts.
-struct Nobody(Arc<AtomicU64>);
+pub(super) struct Nobody(pub(super) Arc<AtomicU64>);
 
 #[async_trait::async_trait]
 impl InvalidationApplier for Nobody {
@@ -61,6 +62,13 @@ async fn relayed(rows: u64) -> Result<Duration, Box<dyn Error>> {
         [("account", commit), ("owner", commit)]
     })
     .await?;
+    let took = acknowledged(&outbox, rows).await?;
+    database.close().await;
+    Ok(took)
+}
+
+/// How long a relay takes for all that is pending, which is so many rows.
+pub(super) async fn acknowledged(outbox: &Outbox<Sqlite>, rows: u64) -> Result<Duration, Box<dyn Error>> {
     let published = Arc::new(AtomicU64::new(0));
     let count = published.clone();
     let publish = move |rows: &[OutboxRow]| {
@@ -78,7 +86,6 @@ async fn relayed(rows: u64) -> Result<Duration, Box<dyn Error>> {
     );
     let left = outbox.store().status("default", None).await?;
     assert_eq!(left.pending.at_least(), 0, "and acknowledged");
-    database.close().await;
     Ok(took)
 }
 

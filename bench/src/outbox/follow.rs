@@ -47,7 +47,7 @@ pub fn follow(report: Report) -> Outcome {
 }
 
 /// The targets of a commit.
-fn targets(commit: u64) -> [(&'static str, u64); 2] {
+pub(super) fn targets(commit: u64) -> [(&'static str, u64); 2] {
     [("account", commit), ("owner", commit)]
 }
 
@@ -96,7 +96,7 @@ fn beside_hydracache(report: Report, runtime: &Runtime) -> Outcome {
 }
 
 /// All rows, by a follower that has just started, with a fence of its own.
-fn followed(runtime: &Runtime, outbox: &Outbox<Sqlite>, backlog: u64) -> Duration {
+pub(super) fn followed(runtime: &Runtime, outbox: &Outbox<Sqlite>, backlog: u64) -> Duration {
     let fence = Fence::builder().build().expect("a fence");
     let head = runtime.block_on(outbox.head()).expect("the head is there").cursor;
     let first = Cursor::ordered(head.source(), head.epoch(), Position::new(1), 0);

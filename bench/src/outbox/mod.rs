@@ -1,7 +1,8 @@
 //! The outbox over SQLite beside what is written by hand: the benchmarks of the outbox's contract, section 19, with its targets,
 //! as far as the outbox stands.
 //!
-//! Always true: every subject has a database file of its own, in write-ahead mode with `synchronous = NORMAL`, and one task.
+//! Always true: every subject has a database file of its own, in write-ahead mode with `synchronous = NORMAL`, and one task; in
+//! `lag` they share the file, and the commits in it.
 //! *Poller* is what services write by hand: a serial id, a body in JSON, `WHERE id > cursor`; *queue* is the other thing that
 //! they write, rows with a state that are claimed. HydraCache's outbox is over the same SQLite, in the same process.
 
@@ -9,8 +10,11 @@ mod bytes;
 mod drain;
 mod follow;
 mod hydracache;
+mod lag;
+mod old_snapshot;
 mod queue;
 mod record;
+mod status;
 mod wait;
 
 use std::error::Error;
@@ -26,7 +30,10 @@ use tokio::runtime::{Builder, Runtime};
 pub use bytes::bytes;
 pub use drain::drain;
 pub use follow::follow;
+pub use lag::lag;
+pub use old_snapshot::old_snapshot;
 pub use record::record;
+pub use status::status;
 pub use wait::wait;
 
 use crate::Outcome;
@@ -58,6 +65,13 @@ impl Database {
             .execute(&pool)
             .await?;
         Ok(Database { folder, pool })
+    }
+
+    /// The outbox in it, whose tables are made if they are not there.
+    async fn outbox(&self) -> Result<Outbox<Sqlite>, larder_outbox::Error> {
+        let builder = Outbox::builder(self.pool.clone());
+        builder.migrate().await?;
+        builder.open().await
     }
 
     /// How many bytes the pages of a table and of its indexes take up.
@@ -101,12 +115,21 @@ async fn backlog(
     commits: u64,
     targets: impl Fn(u64) -> [(&'static str, u64); 2],
 ) -> Result<Outbox<Sqlite>, Box<dyn Error>> {
-    let builder = Outbox::builder(database.pool.clone());
-    builder.migrate().await?;
-    let outbox = builder.open().await?;
+    let outbox = database.outbox().await?;
+    add_backlog(database, &outbox, commits, targets).await?;
+    Ok(outbox)
+}
+
+/// So many more.
+async fn add_backlog(
+    database: &Database,
+    outbox: &Outbox<Sqlite>,
+    commits: u64,
+    targets: impl Fn(u64) -> [(&'static str, u64); 2],
+) -> Outcome {
     for first in (0..commits).step_by(usize::try_from(COMMITS_AT_ONCE)?) {
         let mut transaction = database.pool.begin_with("BEGIN IMMEDIATE").await?;
-        for commit in first..first + COMMITS_AT_ONCE {
+        for commit in first..commits.min(first + COMMITS_AT_ONCE) {
             let [(one, of_one), (other, of_other)] = targets(commit);
             let batch = Invalidations::default()
                 .entity(one, of_one)?
@@ -120,7 +143,7 @@ async fn backlog(
         }
         transaction.commit().await?;
     }
-    Ok(outbox)
+    Ok(())
 }
 
 /// A row for each peer: how many a second, beside how many the peer does.

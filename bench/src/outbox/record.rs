@@ -73,7 +73,8 @@ pub fn record(report: Report) -> Outcome {
     Ok(())
 }
 
-async fn larder(outbox: &Outbox<sqlx::Sqlite>, id: u64) -> Result<(), Box<dyn std::error::Error>> {
+/// One transaction of the outbox: a business update, and two targets.
+pub(super) async fn larder(outbox: &Outbox<sqlx::Sqlite>, id: u64) -> Result<(), Box<dyn std::error::Error>> {
     let batch = Invalidations::default()
         .entity("account", id)?
         .entity("owner", id)?;
