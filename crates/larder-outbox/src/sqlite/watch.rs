@@ -2,7 +2,7 @@
 //!
 //! SQLite tells each connection a number that changes with every commit of another one (`PRAGMA data_version`). So a connection
 //! that never writes is kept for it, beside the pool. What is always true: without such a connection nothing is known, and
-//! the log is read.
+//! the log is read; numbers of two connections are never compared, since each begins anew.
 
 use larder_core::{AsOf, Cursor};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
@@ -18,13 +18,22 @@ pub(super) struct Watch {
 #[derive(Default)]
 struct Kept {
     connection: Option<SqliteConnection>,
+    /// Which connection it is: the first, the second, and so on.
+    connected: u64,
     quiet: Option<Quiet>,
+}
+
+/// The number that a connection was told, and which connection that was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version {
+    connected: u64,
+    number: i64,
 }
 
 /// A read that left nothing over, and the number that was seen before it began.
 #[derive(Clone)]
 struct Quiet {
-    version: i64,
+    version: Version,
     cursor: Cursor,
     as_of: AsOf,
 }
@@ -32,7 +41,7 @@ struct Quiet {
 impl Watch {
     /// The number of now, and the point of the last read if that was from this cursor and nothing was committed since. None where
     /// it cannot be told: then the log must be read.
-    pub(super) async fn ask(&self, pool: &SqlitePool, cursor: &Cursor) -> Option<(i64, Option<AsOf>)> {
+    pub(super) async fn ask(&self, pool: &SqlitePool, cursor: &Cursor) -> Option<(Version, Option<AsOf>)> {
         if is_in_memory(pool) {
             return None;
         }
@@ -43,21 +52,27 @@ impl Watch {
             Some(connection) => connection,
             None => {
                 let options = pool.connect_options();
-                SqliteConnection::connect_with(&options).await.ok()?
+                let connection = SqliteConnection::connect_with(&options).await.ok()?;
+                kept.connected += 1;
+                connection
             }
         };
-        let version: i64 = sqlx::query_scalar("PRAGMA data_version")
+        let number: i64 = sqlx::query_scalar("PRAGMA data_version")
             .fetch_one(&mut connection)
             .await
             .ok()?;
         kept.connection = Some(connection);
+        let version = Version {
+            connected: kept.connected,
+            number,
+        };
         let quiet = kept.quiet.as_ref();
         let quiet = quiet.filter(|quiet| quiet.version == version && quiet.cursor == *cursor);
         Some((version, quiet.map(|quiet| quiet.as_of)))
     }
 
     /// A read that began after the number was seen left nothing over.
-    pub(super) async fn quiet(&self, version: i64, cursor: &Cursor, as_of: AsOf) {
+    pub(super) async fn quiet(&self, version: Version, cursor: &Cursor, as_of: AsOf) {
         self.kept.lock().await.quiet = Some(Quiet {
             version,
             cursor: cursor.clone(),

@@ -1,5 +1,7 @@
 //! What was found by trying to break it from outside, each as it was found.
 
+use std::time::Duration;
+
 use larder_core::{Applied, Certainty, Fence, Invalidations, LaneState, Target};
 use larder_outbox::{CommitError, Error, Follower, Outbox, OutboxTx};
 use sqlx::sqlite::SqlitePoolOptions;
@@ -294,4 +296,45 @@ async fn a_database_in_utf_16_is_refused() {
         panic!("it was taken");
     };
     assert!(config.to_string().contains("UTF-16le"), "{config}");
+}
+
+/// A round was dropped while it asked whether anybody had committed; the next one asked on another connection, whose numbers begin anew, found the number of the
+/// first one, and said that there was nothing to read.
+///
+/// Contract: O42, O47
+#[tokio::test]
+async fn a_step_that_is_dropped_does_not_eat_the_news() {
+    for mode in MODES {
+        let ground = ground(mode).await;
+        let fence = Fence::builder().build().unwrap();
+        let elsewhere = Outbox::builder(super::ground::pool(&ground.file(), mode).await)
+            .open()
+            .await
+            .unwrap();
+        let mut follower = larder_outbox::Follower::builder(elsewhere.source(), &fence)
+            .build()
+            .unwrap();
+        for round in 0..60_u64 {
+            follower.step().await.unwrap();
+            follower.step().await.unwrap();
+            let pin = fence.pin(&[Target::entity("user", 1).unwrap()]).unwrap();
+            ground.outbox.record_alone(&user(1)).await.unwrap();
+            {
+                // Polled a few times, and dropped.
+                let mut step = Box::pin(follower.step());
+                for _ in 0..=round % 6 {
+                    let polled = larder_testkit::poll_once(step.as_mut());
+                    if polled.is_ready() {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_micros(200)).await;
+                }
+            }
+            let step = follower.step().await.unwrap();
+            assert!(
+                !(step.caught_up && pin.is_fresh()),
+                "{mode:?}, round {round}: it says that it has read everything"
+            );
+        }
+    }
 }
