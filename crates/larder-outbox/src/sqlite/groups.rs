@@ -289,8 +289,7 @@ impl OutboxStore for SqliteStore {
 }
 
 /// What a delivery has beside the columns of the log, after those that all readers read.
-const OF_DELIVERY: &str =
-    "state, attempts, available_at, last_error, lease, owner, claimed_at, log.until, acknowledged_at, epoch";
+const OF_DELIVERY: &str = "state, attempts, available_at, CAST(last_error AS BLOB), lease, CAST(owner AS BLOB), claimed_at, log.until, acknowledged_at, epoch";
 
 /// A row of the deliveries, from the columns of the log and [`OF_DELIVERY`]. One that cannot be read is given with what was
 /// wrong, and something wider as its target.
@@ -309,15 +308,21 @@ fn delivery(row: &SqliteRow) -> Result<(OutboxRow, Option<String>), Error> {
         .and_then(|attempts| u32::try_from(attempts).ok())
         .unwrap_or(u32::MAX);
     delivery.available_at = time(12)?.unwrap_or(delivery.recorded_at);
-    delivery.last_error = row.try_get(13).map_err(failed)?;
+    delivery.last_error = text(row, 13)?;
     let (number, until) = (get(14)?, time(17)?);
-    delivery.owner = row.try_get(15).map_err(failed)?;
+    delivery.owner = text(row, 15)?.map(Arc::from);
     delivery.claimed_at = time(16)?;
     delivery.lease = number
         .zip(until)
         .map(|(number, until)| crate::Lease::new(unsigned(number), until));
     delivery.acknowledged_at = time(18)?;
     Ok((delivery, fault))
+}
+
+/// A text, whatever somebody else has written into it.
+fn text(row: &SqliteRow, at: usize) -> Result<Option<String>, Error> {
+    let bytes: Option<Vec<u8>> = row.try_get(at).map_err(failed)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// A time as SQLite keeps it.

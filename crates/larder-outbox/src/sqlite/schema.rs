@@ -36,11 +36,11 @@ pub(super) const NOW_MICROS: &str =
 /// whether it keeps a cursor, and how far it has come.
 const OF_NODES: [&str; 6] = [
     "key BLOB",
-    "seen_at INTEGER",
-    "until INTEGER",
-    "needs INTEGER",
-    "saves INTEGER",
-    "progress BLOB",
+    "seen_at INTEGER CHECK (typeof(seen_at) IN ('integer', 'null'))",
+    "until INTEGER CHECK (typeof(until) IN ('integer', 'null'))",
+    "needs INTEGER CHECK (typeof(needs) IN ('integer', 'null'))",
+    "saves INTEGER CHECK (typeof(saves) IN ('integer', 'null'))",
+    "progress BLOB CHECK (typeof(progress) IN ('blob', 'null'))",
 ];
 
 /// What the numbers of a log say.
@@ -121,6 +121,14 @@ pub(super) fn statements(names: &Names) -> Vec<String> {
     statements
 }
 
+/// Numbers that others may not write anything else into: one row that cannot be read would be in the way of all.
+fn numbers(columns: &[&str]) -> String {
+    let each = columns
+        .iter()
+        .map(|column| format!("typeof({column}) IN ('integer', 'null')"));
+    format!("CHECK ({})", each.collect::<Vec<_>>().join(" AND "))
+}
+
 /// What groups have taken and not finished. A claim is one row, whatever the number of rows that it holds; only rows that have failed, that are kept though they are done, or
 /// whose place in the log is gone, have rows of their own.
 fn of_groups(p: &str) -> [String; 5] {
@@ -128,14 +136,35 @@ fn of_groups(p: &str) -> [String; 5] {
         format!(
             "CREATE TABLE IF NOT EXISTS {p}group (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, namespaces TEXT, \
              next_position INTEGER NOT NULL, next_ordinal INTEGER NOT NULL, dead INTEGER NOT NULL DEFAULT 0, \
-             failed INTEGER NOT NULL DEFAULT 0, acknowledged_at INTEGER, keep_micros INTEGER NOT NULL, dead_max INTEGER NOT NULL)"
+             failed INTEGER NOT NULL DEFAULT 0, acknowledged_at INTEGER, keep_micros INTEGER NOT NULL, dead_max INTEGER NOT NULL, {})",
+            numbers(&[
+                "next_position",
+                "next_ordinal",
+                "dead",
+                "failed",
+                "acknowledged_at",
+                "keep_micros",
+                "dead_max"
+            ])
         ),
         format!(
             "CREATE TABLE IF NOT EXISTS {p}claim (group_id INTEGER NOT NULL, \
              from_position INTEGER NOT NULL, from_ordinal INTEGER NOT NULL, \
              to_position INTEGER NOT NULL, to_ordinal INTEGER NOT NULL, rows_left INTEGER NOT NULL, done BLOB, \
              lease INTEGER NOT NULL, owner TEXT, claimed_at INTEGER, until INTEGER NOT NULL, acknowledged_at INTEGER, \
-             PRIMARY KEY (group_id, from_position, from_ordinal)) WITHOUT ROWID"
+             PRIMARY KEY (group_id, from_position, from_ordinal), {}) WITHOUT ROWID",
+            numbers(&[
+                "group_id",
+                "from_position",
+                "from_ordinal",
+                "to_position",
+                "to_ordinal",
+                "rows_left",
+                "lease",
+                "claimed_at",
+                "until",
+                "acknowledged_at",
+            ])
         ),
         // So that to acknowledge a whole claim is one statement.
         format!(
@@ -152,7 +181,19 @@ fn of_groups(p: &str) -> [String; 5] {
              name TEXT NOT NULL, id BLOB NOT NULL, reason TEXT, origin INTEGER, recorded_at INTEGER NOT NULL, long_id BLOB, \
              state INTEGER NOT NULL, attempts INTEGER NOT NULL, available_at INTEGER NOT NULL, last_error TEXT, \
              lease INTEGER, owner TEXT, claimed_at INTEGER, until INTEGER, acknowledged_at INTEGER, \
-             PRIMARY KEY (group_id, epoch, position, ordinal)) WITHOUT ROWID"
+             PRIMARY KEY (group_id, epoch, position, ordinal), CHECK (state IN (0, 1, 2)), {}) WITHOUT ROWID",
+            numbers(&[
+                "group_id",
+                "epoch",
+                "position",
+                "ordinal",
+                "attempts",
+                "available_at",
+                "lease",
+                "claimed_at",
+                "until",
+                "acknowledged_at",
+            ])
         ),
         format!("CREATE INDEX IF NOT EXISTS {p}delivery_due ON {p}delivery (group_id, state, available_at)"),
     ]

@@ -80,7 +80,7 @@ impl Tables<'_> {
             Which::Expired(limit) => ("until <= ?2", known.now, limit),
         };
         let sql = format!(
-            "SELECT from_position, from_ordinal, to_position, to_ordinal, rows_left, done, lease, owner, claimed_at, until \
+            "SELECT from_position, from_ordinal, to_position, to_ordinal, rows_left, CAST(done AS BLOB), lease, CAST(owner AS BLOB), claimed_at, until \
              FROM {p}claim WHERE group_id = ?1 AND {condition} ORDER BY from_position, from_ordinal LIMIT ?3"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
@@ -103,7 +103,9 @@ impl Tables<'_> {
                 rows_left: row.try_get(4)?,
                 done: decode(&row.try_get::<Option<Vec<u8>>, _>(5)?.unwrap_or_default()),
                 lease: row.try_get(6)?,
-                owner: row.try_get(7)?,
+                owner: row
+                    .try_get::<Option<Vec<u8>>, _>(7)?
+                    .map(|owner| String::from_utf8_lossy(&owner).into_owned()),
                 claimed_at: row.try_get(8)?,
                 until: row.try_get(9)?,
             })
