@@ -13,6 +13,10 @@ use super::{Database, body};
 const TABLE: &str = "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'pending', claimed_at INTEGER)";
 const INDEX: &str = "CREATE INDEX queue_pending ON queue (id) WHERE state = 'pending'";
+/// A number stands in the place of `#`.
+const INSERT: &str =
+    "WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < ?1)
+    INSERT INTO queue (body) SELECT replace(?2, '#', n) FROM number";
 const CLAIM: &str = "UPDATE queue SET state = 'claimed', claimed_at = unixepoch()
     WHERE id IN (SELECT id FROM queue WHERE state = 'pending' ORDER BY id LIMIT 256) RETURNING id, body";
 const ACKNOWLEDGE: &str = "UPDATE queue SET state = 'done'
@@ -69,13 +73,11 @@ async fn done(database: &Database) -> Result<u64, Box<dyn Error>> {
 }
 
 /// So many rows that wait.
-pub(super) async fn backlog(database: &Database, rows: u64) -> Result<(), sqlx::Error> {
-    let mut transaction = database.pool.begin_with("BEGIN IMMEDIATE").await?;
-    for id in 0..rows {
-        sqlx::query("INSERT INTO queue (body) VALUES (?)")
-            .bind(body("account", id))
-            .execute(&mut *transaction)
-            .await?;
-    }
-    transaction.commit().await
+pub(super) async fn backlog(database: &Database, rows: u64) -> Result<(), Box<dyn Error>> {
+    sqlx::query(INSERT)
+        .bind(i64::try_from(rows)?)
+        .bind(body("account", '#'))
+        .execute(&database.pool)
+        .await?;
+    Ok(())
 }

@@ -10,21 +10,14 @@ use larder_outbox::{Count, Outbox, OutboxRow, Published, Relay};
 use sqlx::Sqlite;
 use tokio::runtime::Runtime;
 
-use super::{Database, Outcome, runtime};
+use super::{Database, Outcome, add_rows, runtime};
 use crate::{Report, Rounds, Row, Target};
 
 /// Rows that are acknowledged before anything is measured.
 const ROWS: u64 = 1_000_000;
-/// Rows that are recorded in one transaction.
-const ROWS_AT_ONCE: u64 = 100_000;
 /// Questions of a round.
 const QUESTIONS: u64 = 2_000;
 const GROUP: &str = "default";
-
-/// Commits of one row each, from `?1` up to and without `?2`: through the view that others record through, a position each.
-const RECORD: &str =
-    "WITH RECURSIVE number(n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < ?2)
-    INSERT INTO larder_record (kind, name, id) SELECT 'entity', 'account', n FROM number";
 
 /// Measures and reports.
 ///
@@ -57,13 +50,7 @@ pub fn status(report: Report) -> Outcome {
 /// A log of which a group has had so many rows, and has acknowledged them all.
 async fn acknowledged(database: &Database, rows: u64) -> Result<Outbox<Sqlite>, Box<dyn Error>> {
     let outbox = database.outbox().await?;
-    for first in (0..rows).step_by(usize::try_from(ROWS_AT_ONCE)?) {
-        sqlx::query(RECORD)
-            .bind(i64::try_from(first)?)
-            .bind(i64::try_from(rows.min(first + ROWS_AT_ONCE))?)
-            .execute(&database.pool)
-            .await?;
-    }
+    add_rows(database, rows).await?;
     let published = Arc::new(AtomicU64::new(0));
     let count = published.clone();
     let publish = move |rows: &[OutboxRow]| {
