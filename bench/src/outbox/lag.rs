@@ -6,7 +6,8 @@
 //! with the sink, or with the poller.
 //!
 //! Over SQLite nothing wakes another process: hints reach only the followers of the own one. So what is measured as hinted is a
-//! follower on a thread and a fence of its own; commits reach it by its source alone.
+//! follower on a thread and a fence of its own; commits reach it by its source alone. It is hinted when the commit returns, so how
+//! long that took stands beside it: now and then a commit of SQLite puts the write-ahead log back into the file, with an `fsync`.
 
 mod clock;
 mod other;
@@ -55,6 +56,8 @@ struct Commit {
     position: u64,
     row: u64,
     at: Duration,
+    /// How long it took to return.
+    took: Duration,
 }
 
 /// When what has which mark was applied.
@@ -120,9 +123,11 @@ fn seen_by(
 }
 
 fn hinted(report: Report, runtime: &Runtime, outbox: &Outbox<Sqlite>) -> Outcome {
-    let mut lags = Lags::default();
+    let (mut lags, mut commits) = (Lags::default(), Lags::default());
     for round in 0..ROUNDS {
-        lags.0.push(seen_here(runtime, outbox, round)?);
+        let (of_round, of_commits) = seen_here(runtime, outbox, round)?;
+        lags.0.push(of_round);
+        commits.0.push(of_commits);
     }
     for (percent, most) in [(50, 5.0), (99, 25.0)] {
         report.row(&Row {
@@ -130,7 +135,7 @@ fn hinted(report: Report, runtime: &Runtime, outbox: &Outbox<Sqlite>) -> Outcome
             case: format!("hinted, a follower of the same process: p{percent}"),
             larder: lags.percentile(percent),
             unit: "ms",
-            peer: None,
+            peer: Some(("the commit alone".to_owned(), commits.percentile(percent))),
             ratios: Vec::new(),
             target: Target::AtMost(most),
         })?;
@@ -138,9 +143,13 @@ fn hinted(report: Report, runtime: &Runtime, outbox: &Outbox<Sqlite>) -> Outcome
     Ok(())
 }
 
-/// The lags of a round's commits, as another follower of this process sees them. By itself it asks once a second, so that
+/// The lags of a round's commits, as another follower of this process sees them, and how long each commit took to return. By itself it asks once a second, so that
 /// whatever it applies sooner it does because of a hint.
-fn seen_here(runtime: &Runtime, outbox: &Outbox<Sqlite>, round: usize) -> Result<Vec<f64>, Box<dyn Error>> {
+fn seen_here(
+    runtime: &Runtime,
+    outbox: &Outbox<Sqlite>,
+    round: usize,
+) -> Result<(Vec<f64>, Vec<f64>), Box<dyn Error>> {
     let fence = Fence::builder().build()?;
     let applied = Arc::new(Mutex::new(Applied::new()));
     let _registered = fence.sink(Arc::new(Noting(applied.clone())))?;
@@ -176,7 +185,8 @@ fn seen_here(runtime: &Runtime, outbox: &Outbox<Sqlite>, round: usize) -> Result
         commits.len(),
         "everything is applied, and nothing else"
     );
-    Ok(lags(&commits, &applied, |commit| commit.position))
+    let took = commits.iter().map(|commit| commit.took.as_secs_f64() * 1e3);
+    Ok((lags(&commits, &applied, |commit| commit.position), took.collect()))
 }
 
 /// Commits at random distances, the same in each round of this number.
@@ -202,6 +212,7 @@ async fn commit(outbox: &Outbox<Sqlite>, round: usize) -> Result<Vec<Commit>, Bo
             position: position.get(),
             row: u64::try_from(row)?,
             at,
+            took: clock::now() - at,
         });
     }
     Ok(commits)
