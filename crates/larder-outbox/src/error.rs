@@ -53,6 +53,9 @@ pub enum Error {
     /// The source of a follower did not answer.
     #[error("{0}")]
     Source(larder_core::SourceError),
+    /// Another file lies where that of the database was, or none: connections that are open still have the old one.
+    #[error("the database's file was replaced or removed; open the database again")]
+    FileReplaced,
     /// No group of this name has begun.
     #[error("there is no group {group:?}")]
     NoSuchGroup {

@@ -19,7 +19,9 @@ impl Names {
             .bytes()
             .next()
             .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-        if is_word && begins_well && prefix.len() <= PREFIX_BYTES_MAX {
+        // SQLite keeps such names for itself.
+        let is_free = !prefix.to_ascii_lowercase().starts_with("sqlite_");
+        if is_word && begins_well && is_free && prefix.len() <= PREFIX_BYTES_MAX {
             return Ok(Self {
                 prefix: prefix.to_owned(),
             });
@@ -27,7 +29,9 @@ impl Names {
         Err(ConfigFault {
             option: "prefix",
             given: format!("{prefix:?}"),
-            allowed: format!("letters, digits and `_`, 1 to {PREFIX_BYTES_MAX} of them, no digit first"),
+            allowed: format!(
+                "letters, digits and `_`, 1 to {PREFIX_BYTES_MAX} of them, no digit first, and not `sqlite_`"
+            ),
         })
     }
 

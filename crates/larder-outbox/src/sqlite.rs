@@ -150,7 +150,7 @@ impl Backend for Sqlite {
     }
 
     fn store(outbox: Outbox<Sqlite>) -> Arc<dyn OutboxStore> {
-        Arc::new(groups::SqliteStore { outbox })
+        Arc::new(groups::SqliteStore::new(outbox))
     }
 }
 

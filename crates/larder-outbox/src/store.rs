@@ -29,7 +29,7 @@ use crate::{Error, Nodes};
 /// - What a claim holds is anybody's once its time is over. A completion counts for the rows that are still held by its lease, and for no others.
 /// - A row that cannot be read becomes a dead letter, and no reason to refuse the rows beside it.
 /// - No call changes the log; a row stays in the hands of its group until it was acknowledged, or discarded as a dead letter.
-/// - A call that is dropped half way has happened, or it has not.
+/// - A call that is dropped half way has happened for each of its rows, or it has not.
 pub trait OutboxStore: fmt::Debug + Send + Sync {
     /// The log as a source, for followers.
     fn source(&self) -> Arc<dyn Source>;

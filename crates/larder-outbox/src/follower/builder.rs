@@ -25,6 +25,7 @@ pub struct FollowerBuilder {
     fence: Fence,
     outbox: Option<Arc<Local>>,
     nodes: Option<(Arc<dyn Nodes>, Member)>,
+    node_lease: Option<Duration>,
     publish_every: Duration,
     options: Options,
 }
@@ -37,6 +38,7 @@ impl Follower {
             fence: fence.clone(),
             outbox: None,
             nodes: None,
+            node_lease: None,
             publish_every: PUBLISH_EVERY,
             options: Options {
                 namespaces: None,
@@ -99,7 +101,7 @@ impl FollowerBuilder {
     }
 
     /// For how long after a round that left nothing over this node is sure of what it keeps: 100 ms to an hour, at least twice
-    /// `poll_max`. Default: 2 s.
+    /// `poll_max`, and at most `node_lease` where nodes know of each other. Default: 2 s.
     pub fn freshness(mut self, freshness: Duration) -> Self {
         self.options.freshness = freshness;
         self
@@ -130,11 +132,10 @@ impl FollowerBuilder {
         self
     }
 
-    /// For how long this node counts as live after it was last heard of: a second to 30 days. Default: 10 s.
+    /// For how long this node counts as live after it was last heard of: a second to 30 days, and at least `freshness`, so that others wait for a
+    /// node that is sure of what it keeps. Default: 10 s, or `freshness` if that is more.
     pub fn node_lease(mut self, node_lease: Duration) -> Self {
-        if let Some((_, member)) = &mut self.nodes {
-            member.lease = node_lease;
-        }
+        self.node_lease = Some(node_lease);
         self
     }
 
@@ -150,7 +151,11 @@ impl FollowerBuilder {
     /// # Errors
     /// [`Error::Config`], with all faults; [`Error::AlreadyFollowing`] while another one follows this source on this fence;
     /// [`Error::Fence`] if the fence has no place for one more source.
-    pub fn build(self) -> Result<Follower, Error> {
+    pub fn build(mut self) -> Result<Follower, Error> {
+        if let Some((_, member)) = &mut self.nodes {
+            let least = member.lease.max(self.options.freshness);
+            member.lease = self.node_lease.unwrap_or(least);
+        }
         self.check()?;
         let lane = self.fence.lane(self.source.id()).map_err(|error| match error {
             FenceError::AlreadyFollowing { .. } => Error::AlreadyFollowing,
@@ -193,6 +198,14 @@ impl FollowerBuilder {
         if let Some((_, member)) = &self.nodes {
             faults.extend(name_fault("node", &member.node));
             range(&mut faults, "node_lease", member.lease, NODE_LEASE_RANGE);
+            // Else others would not wait for a node that is still sure of what it keeps.
+            if self.options.freshness > member.lease && faults.is_empty() {
+                faults.push(ConfigFault {
+                    option: "freshness",
+                    given: format!("{:?}", self.options.freshness),
+                    allowed: format!("at most `node_lease`, which is {:?}", member.lease),
+                });
+            }
         }
         range(
             &mut faults,

@@ -3,7 +3,7 @@
 use larder_core::{Entropy, Epoch};
 use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 
-use super::groups::carry_over;
+use super::groups::carry_into;
 use super::{begin, failed, signed};
 use crate::Error;
 use crate::names::Names;
@@ -23,7 +23,7 @@ pub(crate) async fn renew(
 }
 
 /// The same in an open transaction.
-pub(super) async fn renew_in(
+pub(in crate::sqlite) async fn renew_in(
     transaction: &mut SqliteConnection,
     names: &Names,
     old: Epoch,
@@ -40,11 +40,12 @@ pub(super) async fn renew_in(
         return Ok(());
     }
     // While the rows are still there, and known by the epoch in which they were recorded.
-    carry_over(&mut *transaction, names, None).await?;
+    let new = entropy.next_u64();
+    carry_into(&mut *transaction, names, new).await?;
     let exchanged = sqlx::query(AssertSqlSafe(format!(
         "UPDATE {p}meta SET value = ?1 WHERE key = 'epoch' AND value = ?2"
     )))
-    .bind(signed(entropy.next_u64()))
+    .bind(signed(new))
     .bind(signed(old.get()))
     .execute(&mut *transaction)
     .await

@@ -12,15 +12,19 @@ mod letters;
 mod status;
 mod stretch;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_core::sync::Mutex;
 use larder_core::{BoxFuture, Cursor, Epoch, Invalidations, Namespace, Source, Token};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqliteConnection, Transaction};
 
-pub(super) use self::carry::{carry_over, everything_acknowledged_before, give_up_old, groups_behind};
+pub(super) use self::carry::{
+    carry_into, carry_over, everything_acknowledged_before, give_up_old, groups_behind,
+};
 use super::schema::NOW_MICROS;
 use super::{begin, failed, unsigned};
 use crate::names::Names;
@@ -41,7 +45,17 @@ const IS_ITS: &str = "(?2 IS NULL OR kind IN (4, 5, 7) OR kind NOT BETWEEN 1 AND
 
 /// The log of a SQLite file, as relays take it.
 pub(super) struct SqliteStore {
-    pub(super) outbox: Outbox<Sqlite>,
+    outbox: Outbox<Sqlite>,
+    /// The last row of the log that each group was given through this store: if another one lies in its place, the file was put back.
+    given: Mutex<HashMap<String, Given>>,
+}
+
+/// A row that was given out.
+#[derive(Clone, Copy)]
+struct Given {
+    epoch: u64,
+    place: Place,
+    recorded_at: i64,
 }
 
 /// What can be done to the tables of groups within a transaction.
@@ -99,6 +113,13 @@ impl Place {
 }
 
 impl SqliteStore {
+    pub(super) fn new(outbox: Outbox<Sqlite>) -> Self {
+        SqliteStore {
+            outbox,
+            given: Mutex::default(),
+        }
+    }
+
     fn names(&self) -> &Names {
         self.outbox.names()
     }

@@ -118,12 +118,7 @@ async fn remove(
     (position, ordinal, count): (i64, i64, i64),
 ) -> Result<u64, Error> {
     let p = names.prefix();
-    carry_over(
-        &mut *transaction,
-        names,
-        Some((position, ordinal.saturating_add(1))),
-    )
-    .await?;
+    carry_over(&mut *transaction, names, (position, ordinal.saturating_add(1))).await?;
     let floor = format!("UPDATE {p}meta SET value = max(value, ?1) WHERE key = 'floor'");
     sqlx::query(AssertSqlSafe(floor))
         .bind(position.saturating_add(1))

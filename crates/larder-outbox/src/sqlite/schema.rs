@@ -181,7 +181,7 @@ fn of_groups(p: &str) -> [String; 5] {
              name TEXT NOT NULL, id BLOB NOT NULL, reason TEXT, origin INTEGER, recorded_at INTEGER NOT NULL, long_id BLOB, \
              state INTEGER NOT NULL, attempts INTEGER NOT NULL, available_at INTEGER NOT NULL, last_error TEXT, \
              lease INTEGER, owner TEXT, claimed_at INTEGER, until INTEGER, acknowledged_at INTEGER, \
-             PRIMARY KEY (group_id, epoch, position, ordinal), CHECK (state IN (0, 1, 2)), {}) WITHOUT ROWID",
+             carried INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (group_id, epoch, position, ordinal), CHECK (state IN (0, 1, 2)), {}) WITHOUT ROWID",
             numbers(&[
                 "group_id",
                 "epoch",

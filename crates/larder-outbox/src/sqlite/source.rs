@@ -55,6 +55,9 @@ impl SqliteSource {
     }
 
     async fn head_now(&self) -> Result<Head, Error> {
+        if !self.watch.has_its_file(&self.pool).await {
+            return Err(Error::FileReplaced);
+        }
         let mut snapshot = begin(&self.pool, "BEGIN").await.map_err(failed)?;
         let meta = self.own_meta(&mut snapshot).await?;
         let last = self
@@ -66,6 +69,9 @@ impl SqliteSource {
     }
 
     async fn read_if_changed(&self, cursor: &Cursor, limit: usize) -> Result<Delivered, Error> {
+        if !self.watch.has_its_file(&self.pool).await {
+            return Err(Error::FileReplaced);
+        }
         let seen = self.watch.ask(&self.pool, cursor).await;
         if let Some((_, Some(as_of))) = seen {
             return Ok(Delivered::Rows(Batch::new(

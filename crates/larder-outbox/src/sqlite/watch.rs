@@ -18,6 +18,8 @@ pub(super) struct Watch {
 #[derive(Default)]
 struct Kept {
     connection: Option<SqliteConnection>,
+    /// The file that lay there when this was first asked.
+    file: Option<FileId>,
     /// Which connection it is: the first, the second, and so on.
     connected: u64,
     quiet: Option<Quiet>,
@@ -38,7 +40,46 @@ struct Quiet {
     as_of: AsOf,
 }
 
+/// By what a file is told from another one at the same place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    number: u64,
+}
+
+#[cfg(unix)]
+fn file_id(pool: &SqlitePool) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt as _;
+    let options = pool.connect_options();
+    let metadata = std::fs::metadata(options.get_filename()).ok()?;
+    Some(FileId {
+        device: metadata.dev(),
+        number: metadata.ino(),
+    })
+}
+
+/// Elsewhere files cannot be told apart, nor replaced while they are open.
+#[cfg(not(unix))]
+fn file_id(_pool: &SqlitePool) -> Option<FileId> {
+    None
+}
+
 impl Watch {
+    /// Whether the file that lay there when this was first asked still does. Connections that are open would go on to read it, and never hear
+    /// of what others write into another one.
+    pub(super) async fn has_its_file(&self, pool: &SqlitePool) -> bool {
+        if is_in_memory(pool) {
+            return true;
+        }
+        let found = file_id(pool);
+        let mut kept = self.kept.lock().await;
+        let first = kept.file.is_none();
+        if first {
+            kept.file = found;
+        }
+        first || kept.file == found
+    }
+
     /// The number of now, and the point of the last read if that was from this cursor and nothing was committed since. None where
     /// it cannot be told: then the log must be read.
     pub(super) async fn ask(&self, pool: &SqlitePool, cursor: &Cursor) -> Option<(Version, Option<AsOf>)> {

@@ -89,7 +89,7 @@ impl Waiter {
             }
             let is_satisfied = match quorum {
                 None => own == Applied::Yes && lagging.is_empty(),
-                Some(quorum) => applied >= quorum,
+                Some(quorum) => own == Applied::Yes && applied >= quorum,
             };
             // A node that has begun to follow since may not be in what was seen before.
             if is_satisfied && at >= began {

@@ -119,6 +119,11 @@ fn a_wait_for_nodes_names_those_that_lag() {
         .block_on(waiter.wait(&token, Wait::all_nodes(Duration::ZERO)))
         .unwrap();
     assert!(!waited.satisfied && waited.pending == 1, "{waited:?}");
+    let waited = stage
+        .runtime
+        .block_on(waiter.wait(&token, Wait::quorum(1, Duration::ZERO)))
+        .unwrap();
+    assert!(!waited.satisfied, "one of so many is this one");
 }
 
 /// A node that has died is waited for no longer than its lease; one that has flushed for a new epoch has applied what was before.

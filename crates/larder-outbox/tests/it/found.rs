@@ -311,9 +311,7 @@ async fn a_step_that_is_dropped_does_not_eat_the_news() {
             .open()
             .await
             .unwrap();
-        let mut follower = larder_outbox::Follower::builder(elsewhere.source(), &fence)
-            .build()
-            .unwrap();
+        let mut follower = Follower::builder(elsewhere.source(), &fence).build().unwrap();
         for round in 0..60_u64 {
             follower.step().await.unwrap();
             follower.step().await.unwrap();
@@ -337,83 +335,4 @@ async fn a_step_that_is_dropped_does_not_eat_the_news() {
             );
         }
     }
-}
-
-/// Somebody had written texts where numbers belong into the tables of groups and nodes, and one such row was in the way of every claim. The database refuses that
-/// now; texts that are none, and lists that are cut, are read as well as they can be.
-///
-/// Contract: O88
-#[tokio::test]
-async fn one_bad_row_is_in_nobodys_way() {
-    let ground = ground(MODES[0]).await;
-    let store = ground.outbox.store();
-    store.open_group(&larder_outbox::Group::default()).await.unwrap();
-    for id in 1..=6 {
-        ground.outbox.record_alone(&user(id)).await.unwrap();
-    }
-    let half_minute = Duration::from_secs(30);
-    let claim = store.claim("default", "worker", 3, half_minute).await.unwrap();
-    let failed = larder_outbox::Failed {
-        row: claim.rows()[0].id,
-        error: "no".to_owned(),
-        next: larder_outbox::Next::Retry(Duration::ZERO),
-    };
-    store.fail(&claim, &[failed]).await.unwrap();
-    for (table, columns) in [
-        (
-            "larder_delivery",
-            &[
-                "epoch",
-                "position",
-                "ordinal",
-                "state",
-                "attempts",
-                "available_at",
-                "lease",
-                "until",
-            ][..],
-        ),
-        (
-            "larder_claim",
-            &[
-                "from_position",
-                "to_ordinal",
-                "rows_left",
-                "lease",
-                "until",
-                "claimed_at",
-            ],
-        ),
-        (
-            "larder_group",
-            &["next_position", "next_ordinal", "dead", "dead_max"],
-        ),
-    ] {
-        for column in columns {
-            for value in ["'garbage'", "x'fffe80'", "1.5", "CAST(x'fffe' AS TEXT)", "''"] {
-                let sql = format!("UPDATE {table} SET {column} = {value}");
-                let written = sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
-                    .execute(&ground.pool)
-                    .await;
-                assert!(written.is_err(), "{table}.{column} = {value}");
-            }
-        }
-    }
-    for sql in [
-        "UPDATE larder_delivery SET last_error = CAST(x'fffe' AS TEXT), owner = x'ff', namespace = x'ff', reason = x'ff', origin = 'x'",
-        "UPDATE larder_claim SET done = x'01', owner = CAST(x'fffe' AS TEXT), until = 0",
-    ] {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
-            .execute(&ground.pool)
-            .await
-            .unwrap();
-    }
-    let all = store.claim("default", "other", 9, half_minute).await.unwrap();
-    assert_eq!(
-        all.rows().len(),
-        6 + 1,
-        "the list of what is done was damaged: the row in it comes again"
-    );
-    let done = store.acknowledge(&all, &all.ids()).await.unwrap();
-    assert_eq!(done.lost, 0, "{done:?}");
 }

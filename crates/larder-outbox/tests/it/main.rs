@@ -44,6 +44,8 @@ mod simulation;
 mod watching;
 // What was found from outside.
 mod found;
+// What was found by tampering.
+mod found_by_tampering;
 // Processes that are killed.
 mod processes;
 // Restored and replaced files.

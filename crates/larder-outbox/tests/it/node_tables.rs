@@ -129,6 +129,8 @@ async fn options_of_nodes_have_ranges() {
         (SECOND, Duration::from_millis(50), true),
         (30 * day, 60 * SECOND, true),
         (SECOND - Duration::from_millis(1), SECOND, false),
+        // Shorter than the freshness would be.
+        (SECOND / 2, SECOND, false),
         (30 * day + SECOND, SECOND, false),
         (SECOND, Duration::from_millis(49), false),
         (SECOND, 61 * SECOND, false),
@@ -136,6 +138,7 @@ async fn options_of_nodes_have_ranges() {
         let builder = ground
             .outbox
             .follower(&fence)
+            .freshness(SECOND)
             .node_lease(lease)
             .publish_every(every);
         assert_eq!(builder.build().is_ok(), is_good, "{lease:?} {every:?}");
@@ -150,4 +153,21 @@ async fn options_of_nodes_have_ranges() {
         .purge(Retention::new().node_forgotten(31 * day))
         .await;
     assert!(matches!(forgotten, Err(Error::Config(_))));
+}
+
+/// A node that is sure for longer than it counts as live would not be waited for.
+///
+/// Contract: O52 (partial: ranges)
+#[tokio::test]
+async fn a_node_counts_as_live_for_as_long_as_it_is_sure() {
+    let ground = ground(MODES[0]).await;
+    let fence = Fence::builder().build().unwrap();
+    let builder = || ground.outbox.follower(&fence).freshness(60 * SECOND);
+    let refused = builder().node_lease(59 * SECOND).build();
+    assert!(matches!(refused, Err(Error::Config(_))));
+    builder().build().unwrap().step().await.unwrap();
+    let lease = ground
+        .number("SELECT (until - seen_at) / 1000000 FROM larder_node")
+        .await;
+    assert_eq!(lease, 60);
 }

@@ -92,13 +92,14 @@ impl Tables<'_> {
         )
     }
 
-    /// Copies the rows of the log between two places that nobody has had.
+    /// Copies the rows of the log between two places that nobody has had; into a new epoch, if there is to be one: if the log was put back to an older copy of
+    /// itself, rows that were given out before may have had the ids that they have now.
     async fn copy_fresh(
         self,
         connection: &mut SqliteConnection,
         known: &Known,
-        from: Place,
-        to: Place,
+        (from, to): (Place, Place),
+        new_epoch: Option<u64>,
     ) -> Result<(), Error> {
         // As in the other statement, `?2` would be the epoch.
         let its = IS_ITS.replace("?2", "?16");
@@ -106,11 +107,13 @@ impl Tables<'_> {
             "{} WHERE position >= ?11 AND (position > ?11 OR ordinal >= ?12) AND position <= ?14 \
              AND (position < ?14 OR ordinal < ?15) AND {its} ON CONFLICT DO NOTHING",
             self.copying()
+                .replace("?13 FROM", "?13, ?17 FROM")
+                .replace("acknowledged_at) ", "acknowledged_at, carried) ")
         );
         let none: Option<i64> = None;
         sqlx::query(AssertSqlSafe(sql))
             .bind(known.id)
-            .bind(super::super::signed(known.epoch))
+            .bind(super::super::signed(new_epoch.unwrap_or(known.epoch)))
             .bind(PENDING)
             .bind(0)
             .bind(known.now)
@@ -125,6 +128,7 @@ impl Tables<'_> {
             .bind(to.position)
             .bind(to.ordinal)
             .bind(known.namespaces.as_deref())
+            .bind(new_epoch.is_some())
             .execute(connection)
             .await
             .map(drop)
@@ -132,7 +136,13 @@ impl Tables<'_> {
     }
 
     /// What a group has yet to do of the rows before a place.
-    async fn carry(self, connection: &mut SqliteConnection, known: &Known, to: Place) -> Result<(), Error> {
+    async fn carry(
+        self,
+        connection: &mut SqliteConnection,
+        known: &Known,
+        to: Place,
+        new_epoch: Option<u64>,
+    ) -> Result<(), Error> {
         let stretches = self.stretches(connection, known, Which::All).await?;
         // Rows between the stretches are done, or copied already.
         let taken = stretches.iter().map(|stretch| stretch.to).max();
@@ -163,27 +173,38 @@ impl Tables<'_> {
             }
         }
         if fresh < to {
-            self.copy_fresh(connection, known, fresh, to).await?;
+            self.copy_fresh(connection, known, (fresh, to), new_epoch).await?;
             self.come_to(connection, known, to).await?;
         }
         Ok(())
     }
 }
 
-/// Copies what each group has yet to do of the rows before a place, where rows are about to be removed; of all rows, if none is
-/// given.
+/// Copies what each group has yet to do of the rows before a place, which are about to be removed.
 pub(in crate::sqlite) async fn carry_over(
     connection: &mut SqliteConnection,
     names: &Names,
-    before: Option<(i64, i64)>,
+    (position, ordinal): (i64, i64),
 ) -> Result<(), Error> {
     let tables = Tables { names };
     for known in tables.known(connection, None).await? {
-        let to = match before {
-            Some((position, ordinal)) => Place { position, ordinal },
-            None => Place::before(known.position.saturating_add(1)),
-        };
-        tables.carry(connection, &known, to).await?;
+        tables
+            .carry(connection, &known, Place { position, ordinal }, None)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Copies all that each group has yet to do, since a new epoch begins.
+pub(in crate::sqlite) async fn carry_into(
+    connection: &mut SqliteConnection,
+    names: &Names,
+    new_epoch: u64,
+) -> Result<(), Error> {
+    let tables = Tables { names };
+    for known in tables.known(connection, None).await? {
+        let end = Place::before(known.position.saturating_add(1));
+        tables.carry(connection, &known, end, Some(new_epoch)).await?;
     }
     Ok(())
 }

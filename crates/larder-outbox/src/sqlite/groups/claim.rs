@@ -7,11 +7,12 @@ use std::time::Duration;
 use larder_core::{Epoch, Timestamp};
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
+use super::super::epoch::renew_in;
 use super::super::source::select_of;
 use super::super::{failed, signed};
 use super::carry::Copied;
 use super::stretch::{Stretch, Which, place_of};
-use super::{DEAD, Known, OF_DELIVERY, PENDING, Place, SqliteStore, Tables, delivery};
+use super::{DEAD, Given, Known, OF_DELIVERY, PENDING, Place, SqliteStore, Tables, delivery};
 use crate::limits::ROWS_PASSED_MAX;
 use crate::row::Read;
 use crate::store::check_claim;
@@ -26,6 +27,16 @@ struct Claiming {
     /// Of these, rows that were read from the log.
     of_log: usize,
     unreadable: usize,
+}
+
+/// What there is to claim.
+struct Look {
+    has_expired: bool,
+    has_due: bool,
+    /// Where rows begin that are in no claim and never were in one.
+    start: Place,
+    /// What this group was given is not what lies there now: the file is an older copy of itself.
+    was_put_back: bool,
 }
 
 /// What a look at the log has found.
@@ -88,17 +99,33 @@ impl SqliteStore {
             of_log: 0,
             unreadable: 0,
         };
-        let mut left = self.take_over(&mut transaction, &mut claiming, limit).await?;
-        let start = self.start(&mut transaction, &claiming.known).await?;
+        let given = self.given.lock().get(group).copied();
+        let look = self.look_for(&mut transaction, &claiming.known, given).await?;
+        if look.was_put_back {
+            // What was given out before must not be taken for what comes now.
+            let epoch = Epoch::new(claiming.known.epoch);
+            renew_in(&mut transaction, self.names(), epoch, self.outbox.entropy()).await?;
+            transaction.commit().await.map_err(failed)?;
+            self.given.lock().remove(group);
+            return Ok((claiming, true));
+        }
+        let mut left = limit;
+        if look.has_expired {
+            left = self.take_over(&mut transaction, &mut claiming, limit).await?;
+        }
         let mut fresh = Fresh {
             rows: Vec::new(),
             end: None,
         };
         if left > 0 {
-            fresh = self.fresh(&mut transaction, &claiming.known, start, left).await?;
+            fresh = self
+                .fresh(&mut transaction, &claiming.known, look.start, left)
+                .await?;
             // Retries leave half of the room to rows that nobody has had.
             let room = left - fresh.rows.len().min(left / 2);
-            left -= self.take_due(&mut transaction, &mut claiming, room).await?;
+            if look.has_due {
+                left -= self.take_due(&mut transaction, &mut claiming, room).await?;
+            }
         }
         let has_moved = self
             .take_fresh(&mut transaction, &mut claiming, fresh, left)
@@ -107,28 +134,67 @@ impl SqliteStore {
             transaction.commit().await.map_err(failed)?;
         }
         let has_moved = has_moved || claiming.unreadable > 0;
+        let is_of_now = |row: &&OutboxRow| row.attempts == 0 && row.id.epoch().get() == claiming.known.epoch;
+        let newest = claiming
+            .rows
+            .iter()
+            .filter(is_of_now)
+            .max_by_key(|row| Place::of(row.id));
+        if let Some(row) = newest {
+            let given = Given {
+                epoch: row.id.epoch().get(),
+                place: Place::of(row.id),
+                recorded_at: row.recorded_at.as_micros(),
+            };
+            self.given.lock().insert(group.to_owned(), given);
+        }
         Ok((claiming, has_moved))
     }
 
-    /// Where rows begin that are in no claim and never were in one.
-    async fn start(&self, connection: &mut SqliteConnection, known: &Known) -> Result<Place, Error> {
+    /// What there is to claim, in one statement.
+    async fn look_for(
+        &self,
+        connection: &mut SqliteConnection,
+        known: &Known,
+        given: Option<Given>,
+    ) -> Result<Look, Error> {
+        let p = self.names().prefix();
+        let last =
+            format!("FROM {p}claim WHERE group_id = ?1 ORDER BY to_position DESC, to_ordinal DESC LIMIT 1");
         let sql = format!(
-            "SELECT to_position, to_ordinal FROM {}claim WHERE group_id = ?1 ORDER BY to_position DESC, to_ordinal DESC LIMIT 1",
-            self.names().prefix()
+            "SELECT EXISTS (SELECT 1 FROM {p}claim WHERE group_id = ?1 AND until <= ?2), \
+             EXISTS (SELECT 1 FROM {p}delivery WHERE group_id = ?1 AND state = {PENDING} AND available_at <= ?2), \
+             (SELECT to_position {last}), (SELECT to_ordinal {last}), \
+             (SELECT CAST(recorded_at AS INTEGER) FROM {p}log WHERE position = ?3 AND ordinal = ?4)"
         );
-        let last = sqlx::query(AssertSqlSafe(sql))
+        let row = sqlx::query(AssertSqlSafe(sql))
             .bind(known.id)
-            .fetch_optional(connection)
+            .bind(known.now)
+            .bind(given.map(|given| given.place.position))
+            .bind(given.map(|given| given.place.ordinal))
+            .fetch_one(connection)
             .await
             .map_err(failed)?;
-        let Some(last) = last else {
-            return Ok(known.next);
-        };
-        let end = Place {
-            position: last.try_get(0).map_err(failed)?,
-            ordinal: last.try_get(1).map_err(failed)?,
-        };
-        Ok(known.next.max(end))
+        let end: (Option<i64>, Option<i64>) =
+            (row.try_get(2).map_err(failed)?, row.try_get(3).map_err(failed)?);
+        let end = end
+            .0
+            .zip(end.1)
+            .map(|(position, ordinal)| Place { position, ordinal });
+        let there: Option<i64> = row.try_get(4).map_err(failed)?;
+        let was_put_back = given
+            .filter(|given| given.epoch == known.epoch)
+            .is_some_and(|given| {
+                let is_short = signed(known.position) < given.place.position;
+                // One that was recorded at this place after it was put back is younger.
+                is_short || there.is_some_and(|there| there > given.recorded_at)
+            });
+        Ok(Look {
+            has_expired: row.try_get(0).map_err(failed)?,
+            has_due: row.try_get(1).map_err(failed)?,
+            start: end.map_or(known.next, |end| known.next.max(end)),
+            was_put_back,
+        })
     }
 
     /// Takes claims whose time is over; how much of the limit is left.
@@ -199,7 +265,7 @@ impl SqliteStore {
                     .await?;
                 self.tables().count_dead(connection, &claiming.known, 1).await?;
                 stretch.done.insert(place);
-                stretch.rows_left -= 1;
+                stretch.rows_left = stretch.rows_left.saturating_sub(1);
                 claiming.unreadable += 1;
                 continue;
             }

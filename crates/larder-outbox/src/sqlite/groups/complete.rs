@@ -50,7 +50,7 @@ impl Completing<'_> {
     fn leave(&mut self, at: usize, id: RowId) {
         let stretch = &mut self.stretches[at];
         stretch.done.insert(Place::of(id));
-        stretch.rows_left -= 1;
+        stretch.rows_left = stretch.rows_left.saturating_sub(1);
         self.completed.done += 1;
     }
 

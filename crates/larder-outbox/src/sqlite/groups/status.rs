@@ -198,7 +198,7 @@ impl Tables<'_> {
         for state in [PENDING, DEAD] {
             let sql = format!(
                 "SELECT count(*), min(recorded_at) FROM (SELECT CAST(recorded_at AS INTEGER) AS recorded_at FROM {}delivery \
-                 WHERE group_id = ?1 AND state = {state} AND (?2 IS NULL OR epoch = ?2) AND {} LIMIT {})",
+                 WHERE group_id = ?1 AND state = {state} AND (?2 IS NULL OR epoch = ?2 OR carried) AND {} LIMIT {})",
                 self.names.prefix(),
                 rows.sql,
                 COUNT_MAX + 1
