@@ -136,8 +136,13 @@ impl SqliteStore {
 
     /// What is known of a group.
     async fn known(&self, connection: &mut SqliteConnection, group: &str) -> Result<Known, Error> {
-        let mut known = self.tables().known(connection, Some(group)).await?;
-        let known = known.pop().ok_or_else(|| Error::NoSuchGroup {
+        let known = self.tables().known(connection, Some(group)).await?.pop();
+        self.own(known, group)
+    }
+
+    /// A group of this log; an error if there is none, or another log lies in its place.
+    fn own(&self, known: Option<Known>, group: &str) -> Result<Known, Error> {
+        let known = known.ok_or_else(|| Error::NoSuchGroup {
             group: group.to_owned(),
         })?;
         if known.source != self.outbox.source_id().get() {
@@ -160,10 +165,8 @@ impl Tables<'_> {
     ) -> Result<Vec<Known>, Error> {
         let p = self.names.prefix();
         let sql = format!(
-            "SELECT id, namespaces, next_position, next_ordinal, dead, dead_max, keep_micros > 0, failed, acknowledged_at, \
-             (SELECT value FROM {p}meta WHERE key = 'epoch'), (SELECT value FROM {p}meta WHERE key = 'position'), \
-             (SELECT value FROM {p}meta WHERE key = 'source'), {NOW_MICROS} \
-             FROM {p}group WHERE ?1 IS NULL OR name = ?1 ORDER BY id"
+            "SELECT {} FROM {p}group AS its WHERE ?1 IS NULL OR name = ?1 ORDER BY id",
+            of_known(self.names)
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(group)
@@ -173,6 +176,19 @@ impl Tables<'_> {
         rows.iter().map(known).collect()
     }
 }
+
+/// What [`known`] reads of a group that is called `its`.
+fn of_known(names: &Names) -> String {
+    let p = names.prefix();
+    format!(
+        "its.id, its.namespaces, next_position, next_ordinal, dead, dead_max, keep_micros > 0, failed, its.acknowledged_at, \
+         (SELECT value FROM {p}meta WHERE key = 'epoch'), (SELECT value FROM {p}meta WHERE key = 'position'), \
+         (SELECT value FROM {p}meta WHERE key = 'source'), {NOW_MICROS}"
+    )
+}
+
+/// How many columns that are.
+const KNOWN_COLUMNS: usize = 13;
 
 fn known(row: &SqliteRow) -> Result<Known, Error> {
     let number = |at: usize| {

@@ -190,3 +190,41 @@ async fn what_was_committed_during_a_read_is_read_by_the_next() {
         assert!(!pin.is_fresh(), "{id}");
     }
 }
+
+/// A batch is claimed and acknowledged in two transactions and six trips, beginning and end of the one among them, whatever its size: what there is, the rows,
+/// the claim; and, in a statement that is a transaction of its own, that it is done.
+///
+/// Contract: O76
+#[tokio::test]
+async fn a_batch_is_claimed_and_acknowledged_in_six_trips() {
+    listen();
+    for (mode, prefix) in MODES.into_iter().zip(["claim_wal_", "claim_delete_"]) {
+        let ground = ground(mode).await;
+        let builder = Outbox::builder(ground.pool.clone()).prefix(prefix);
+        builder.migrate().await.unwrap();
+        let outbox = builder.open().await.unwrap();
+        let store = outbox.store();
+        store.open_group(&larder_outbox::Group::default()).await.unwrap();
+        let half_minute = std::time::Duration::from_secs(30);
+        for rows in [1, 256] {
+            for id in 0..rows {
+                outbox.record_alone(&user(id)).await.unwrap();
+            }
+            sent(prefix);
+            let claim = store.claim("default", "worker", 256, half_minute).await.unwrap();
+            assert_eq!(claim.rows().len() as u64, rows);
+            assert_eq!(sent(prefix), 3, "beside beginning and end");
+            let done = store.acknowledge(&claim, &claim.ids()).await.unwrap();
+            assert_eq!((done.done, sent(prefix)), (claim.rows().len(), 1));
+        }
+        // There is nothing: it is looked, and nothing is written.
+        assert!(
+            store
+                .claim("default", "worker", 256, half_minute)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        assert_eq!(sent(prefix), 2);
+    }
+}

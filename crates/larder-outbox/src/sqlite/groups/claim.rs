@@ -8,11 +8,15 @@ use larder_core::{Epoch, Timestamp};
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::super::epoch::renew_in;
+use super::super::schema::NOW_MICROS;
 use super::super::source::select_of;
 use super::super::{failed, signed};
 use super::carry::Copied;
 use super::stretch::{Stretch, Which, place_of};
-use super::{DEAD, Given, Known, OF_DELIVERY, PENDING, Place, SqliteStore, Tables, delivery};
+use super::{
+    DEAD, Given, KNOWN_COLUMNS, Known, OF_DELIVERY, PENDING, Place, SqliteStore, Tables, delivery, known,
+    of_known,
+};
 use crate::limits::ROWS_PASSED_MAX;
 use crate::row::Read;
 use crate::store::check_claim;
@@ -82,7 +86,8 @@ impl SqliteStore {
         time: Duration,
     ) -> Result<(Claiming, bool), Error> {
         let mut transaction = self.begin().await?;
-        let known = self.known(&mut transaction, group).await?;
+        let given = self.given.lock().get(group).copied();
+        let (known, look) = self.look_for(&mut transaction, group, given).await?;
         if known.dead >= known.dead_max {
             return Err(Error::DeadLettersFull {
                 group: group.to_owned(),
@@ -99,8 +104,6 @@ impl SqliteStore {
             of_log: 0,
             unreadable: 0,
         };
-        let given = self.given.lock().get(group).copied();
-        let look = self.look_for(&mut transaction, &claiming.known, given).await?;
         if look.was_put_back {
             // What was given out before must not be taken for what comes now.
             let epoch = Epoch::new(claiming.known.epoch);
@@ -151,37 +154,37 @@ impl SqliteStore {
         Ok((claiming, has_moved))
     }
 
-    /// What there is to claim, in one statement.
+    /// What is known of a group, and what there is for it to claim: in one statement.
     async fn look_for(
         &self,
         connection: &mut SqliteConnection,
-        known: &Known,
+        group: &str,
         given: Option<Given>,
-    ) -> Result<Look, Error> {
+    ) -> Result<(Known, Look), Error> {
         let p = self.names().prefix();
-        let last =
-            format!("FROM {p}claim WHERE group_id = ?1 ORDER BY to_position DESC, to_ordinal DESC LIMIT 1");
+        let of_claims = format!("FROM {p}claim WHERE group_id = its.id");
+        let last = format!("{of_claims} ORDER BY to_position DESC, to_ordinal DESC LIMIT 1");
         let sql = format!(
-            "SELECT EXISTS (SELECT 1 FROM {p}claim WHERE group_id = ?1 AND until <= ?2), \
-             EXISTS (SELECT 1 FROM {p}delivery WHERE group_id = ?1 AND state = {PENDING} AND available_at <= ?2), \
+            "SELECT {}, EXISTS (SELECT 1 {of_claims} AND until <= {NOW_MICROS}), EXISTS (SELECT 1 FROM {p}delivery \
+             WHERE group_id = its.id AND state = {PENDING} AND available_at <= {NOW_MICROS}), \
              (SELECT to_position {last}), (SELECT to_ordinal {last}), \
-             (SELECT CAST(recorded_at AS INTEGER) FROM {p}log WHERE position = ?3 AND ordinal = ?4)"
+             (SELECT CAST(recorded_at AS INTEGER) FROM {p}log WHERE position = ?2 AND ordinal = ?3) \
+             FROM {p}group AS its WHERE name = ?1",
+            of_known(self.names())
         );
         let row = sqlx::query(AssertSqlSafe(sql))
-            .bind(known.id)
-            .bind(known.now)
+            .bind(group)
             .bind(given.map(|given| given.place.position))
             .bind(given.map(|given| given.place.ordinal))
-            .fetch_one(connection)
+            .fetch_optional(connection)
             .await
             .map_err(failed)?;
-        let end: (Option<i64>, Option<i64>) =
-            (row.try_get(2).map_err(failed)?, row.try_get(3).map_err(failed)?);
-        let end = end
-            .0
-            .zip(end.1)
-            .map(|(position, ordinal)| Place { position, ordinal });
-        let there: Option<i64> = row.try_get(4).map_err(failed)?;
+        let known = self.own(row.as_ref().map(known).transpose()?, group)?;
+        let row = row.ok_or(Error::Damaged)?;
+        let number = |at: usize| row.try_get::<Option<i64>, _>(KNOWN_COLUMNS + at).map_err(failed);
+        let end = number(2)?.zip(number(3)?);
+        let end = end.map(|(position, ordinal)| Place { position, ordinal });
+        let there = number(4)?;
         let was_put_back = given
             .filter(|given| given.epoch == known.epoch)
             .is_some_and(|given| {
@@ -189,12 +192,13 @@ impl SqliteStore {
                 // One that was recorded at this place after it was put back is younger.
                 is_short || there.is_some_and(|there| there > given.recorded_at)
             });
-        Ok(Look {
-            has_expired: row.try_get(0).map_err(failed)?,
-            has_due: row.try_get(1).map_err(failed)?,
+        let look = Look {
+            has_expired: number(0)? == Some(1),
+            has_due: number(1)? == Some(1),
             start: end.map_or(known.next, |end| known.next.max(end)),
             was_put_back,
-        })
+        };
+        Ok((known, look))
     }
 
     /// Takes claims whose time is over; how much of the limit is left.
