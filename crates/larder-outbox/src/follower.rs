@@ -19,6 +19,8 @@ use larder_core::{
 };
 
 pub use self::builder::FollowerBuilder;
+use tracing::Instrument as _;
+
 use self::membership::Membership;
 use self::status::Board;
 pub use self::status::{FollowerHandle, FollowerMetrics, FollowerStatus, GapCount, Widenings};
@@ -117,7 +119,10 @@ impl Follower {
         if membership.is_some_and(|membership| membership.lock().was_superseded(&*self.options.entropy)) {
             self.gap = Some(Gap::Superseded);
         }
-        let stepped = Membership::beside(membership, self.stepped()).await;
+        let span = tracing::debug_span!("outbox.round", source = %self.source.id());
+        let stepped = Membership::beside(membership, self.stepped())
+            .instrument(span)
+            .await;
         self.give_sign_of_life();
         let mut board = self.board.lock();
         match &stepped {

@@ -12,6 +12,7 @@ use larder_core::{
     Token,
 };
 use sqlx::Pool;
+use tracing::Instrument as _;
 
 pub use self::builder::OutboxBuilder;
 use crate::database::Database;
@@ -292,7 +293,8 @@ impl<D: Database> Shared<D> {
             given,
             rows_before,
         };
-        let written = D::record(connection, writing).await?;
+        let span = tracing::debug_span!("outbox.record", source = %self.source, targets = batch.len());
+        let written = D::record(connection, writing).instrument(span).await?;
         self.epoch.store(written.given.epoch.get(), Ordering::Relaxed);
         recorded.epoch = written.given.epoch;
         recorded.position = Some(written.given.position);

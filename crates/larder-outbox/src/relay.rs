@@ -19,6 +19,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use larder_core::sync::{Arc, Mutex};
+use tracing::Instrument as _;
+
 use larder_core::{Clock, Entropy, Moment, Runtime, TargetHash};
 
 pub use self::backoff::Backoff;
@@ -139,6 +141,7 @@ impl<P: Publish> Relay<P> {
         let claimed = shared
             .store
             .claim(&options.group, &options.owner, limit, options.claim_ttl)
+            .instrument(tracing::debug_span!("outbox.claim", group = options.group, limit))
             .await;
         let claim = claimed.map_err(|source| RunError { report, source })?;
         report.claimed = claim.rows().len();

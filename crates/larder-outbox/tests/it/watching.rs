@@ -448,3 +448,52 @@ async fn a_status_does_not_look_at_what_is_done() {
     assert_eq!(status.pending, Count::Exactly(0));
     assert_eq!(Outbox::store(&ground.outbox).groups().await.unwrap(), ["default"]);
 }
+
+/// Names of the spans that are entered.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Vec<&'static str>>>);
+
+impl tracing::Subscriber for Spans {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.is_span() && metadata.target().starts_with("larder_outbox")
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        self.0.lock().unwrap().push(span.metadata().name());
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
+
+    fn event(&self, _event: &tracing::Event<'_>) {}
+
+    fn enter(&self, _span: &tracing::span::Id) {}
+
+    fn exit(&self, _span: &tracing::span::Id) {}
+}
+
+/// Recording, rounds and claims have spans.
+///
+/// Contract: O109 (partial: spans)
+#[tokio::test]
+async fn what_is_done_has_spans() {
+    let ground = ground(MODES[0]).await;
+    let fence = Fence::builder().build().unwrap();
+    let mut follower = ground.outbox.follower(&fence).build().unwrap();
+    let relay = Relay::builder(ground.outbox.store(), |rows: &[OutboxRow]| {
+        vec![Published::Done; rows.len()]
+    });
+    let relay = relay.open().await.unwrap();
+    let spans = Spans::default();
+    let listening = tracing::subscriber::set_default(spans.clone());
+    ground.outbox.record_alone(&user(1)).await.unwrap();
+    follower.step().await.unwrap();
+    relay.run_once().await.unwrap();
+    drop(listening);
+    assert_eq!(
+        *spans.0.lock().unwrap(),
+        ["outbox.record", "outbox.round", "outbox.claim"]
+    );
+}
