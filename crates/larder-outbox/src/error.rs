@@ -1,7 +1,9 @@
 //! Why an outbox refuses, and what that means for the caller's transaction.
 
 use std::fmt;
+use std::time::Duration;
 
+use larder_core::limits::{Limit, NODE_BYTES_MAX};
 use thiserror::Error;
 
 /// A call to an outbox failed. What the caller's own transaction becomes is the caller's to decide: both its rows and what
@@ -119,6 +121,40 @@ pub struct ConfigFault {
     pub given: String,
     /// What is allowed.
     pub allowed: String,
+}
+
+impl ConfigFault {
+    /// The fault of a time out of its range.
+    pub(crate) fn of_time(
+        option: &'static str,
+        given: Duration,
+        (least, most): (Duration, Duration),
+    ) -> Option<Self> {
+        (given < least || given > most).then(|| ConfigFault {
+            option,
+            given: format!("{given:?}"),
+            allowed: format!("{least:?} to {most:?}"),
+        })
+    }
+
+    /// The fault of a number out of its range.
+    pub(crate) fn of_limit(limit: Limit, given: usize) -> Option<Self> {
+        limit.check(given).is_err().then(|| ConfigFault {
+            option: limit.name(),
+            given: given.to_string(),
+            allowed: format!("{} to {}", limit.min(), limit.max()),
+        })
+    }
+
+    /// The fault of a name that is empty, too long, or has control characters.
+    pub(crate) fn of_name(option: &'static str, name: &str) -> Option<Self> {
+        let is_good = (1..=NODE_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
+        (!is_good).then(|| ConfigFault {
+            option,
+            given: format!("{name:?}"),
+            allowed: format!("1 to {NODE_BYTES_MAX} bytes without control characters"),
+        })
+    }
 }
 
 impl ConfigError {

@@ -4,6 +4,9 @@
 //! commit gives a [`Token`](larder_core::Token), by which a later read can ask not to be older. [`Outbox::source`] is the log as a
 //! [`Source`](larder_core::Source): every row of every commit, from any cursor on.
 //!
+//! A [`Follower`] brings the log to the fence of each process, and [`Waiter`]s wait for tokens. A [`Relay`] hands the same rows to other systems, each
+//! to one worker of a group.
+//!
 //! Nothing else is on the way of a commit: no second connection, no message, no wait for a reader. Nothing here runs by itself.
 //!
 //! Rows may also be written in SQL, by triggers or in other languages, through the view `larder_record`:

@@ -6,6 +6,8 @@ use std::time::Duration;
 use larder_core::{BoxFuture, Cursor, Timestamp};
 
 use crate::Error;
+use crate::error::{ConfigError, ConfigFault};
+use crate::limits::{NODE_LEASE, NODES_MAX};
 
 /// A process that follows a log under the name of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,8 +93,17 @@ impl Member {
             node: node.into(),
             run,
             key: None,
-            lease: crate::limits::NODE_LEASE,
+            lease: NODE_LEASE,
         }
+    }
+
+    /// The fault of one more node than there may be.
+    pub(crate) fn one_too_many(&self) -> Error {
+        ConfigError::of(vec![ConfigFault {
+            option: "node",
+            given: format!("{:?}, one more than there may be", self.node),
+            allowed: format!("{NODES_MAX} live nodes"),
+        }])
     }
 }
 

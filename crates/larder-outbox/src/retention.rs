@@ -114,14 +114,8 @@ impl Retention {
             ("claim_retention", self.claim_retention, CLAIM_RETENTION_RANGE),
             ("node_forgotten", self.node_forgotten, NODE_LEASE_RANGE),
         ];
-        for (option, given, (least, most)) in given.into_iter().chain(options) {
-            if given < least || given > most {
-                faults.push(ConfigFault {
-                    option,
-                    given: format!("{given:?}"),
-                    allowed: format!("{least:?} to {most:?}"),
-                });
-            }
+        for (option, given, range) in given.into_iter().chain(options) {
+            faults.extend(ConfigFault::of_time(option, given, range));
         }
         if !(1..=PURGE_CHUNK_MAX).contains(&self.chunk) {
             faults.push(ConfigFault {

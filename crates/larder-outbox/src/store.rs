@@ -16,7 +16,6 @@ pub(crate) use self::claim::check_claim;
 pub use self::claim::{Claim, Completed, Failed, Next};
 pub use self::dead::DeadLetters;
 pub use self::group::{Group, Start};
-pub(crate) use self::group::{limit_fault, name_fault};
 pub use self::row::{Lease, OutboxRow, RowId, RowIdError, RowState};
 pub use self::status::{Behind, Count, OutboxStatus, TokenStatus};
 use crate::{Error, Nodes};

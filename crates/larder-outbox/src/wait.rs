@@ -221,14 +221,8 @@ impl Waiter {
     /// # Errors
     /// [`Error::Config`].
     pub fn poll_interval(mut self, time: Duration) -> Result<Self, Error> {
-        let (least, most) = POLL_INTERVAL_RANGE;
-        if time < least || time > most {
-            return Err(ConfigError::of(vec![ConfigFault {
-                option: "poll_interval",
-                given: format!("{time:?}"),
-                allowed: format!("{least:?} to {most:?}"),
-            }]));
-        }
+        let fault = ConfigFault::of_time("poll_interval", time, POLL_INTERVAL_RANGE);
+        ConfigError::of_any(fault.into_iter().collect())?;
         self.poll_interval = time;
         Ok(self)
     }

@@ -15,7 +15,6 @@ use crate::limits::{
 };
 use crate::outbox::Local;
 use crate::seat::Seat;
-use crate::store::name_fault;
 use crate::{Error, Member, Nodes, Outbox};
 
 /// Says what a follower is to be.
@@ -196,8 +195,8 @@ impl FollowerBuilder {
     fn check(&self) -> Result<(), Error> {
         let mut faults = self.options.faults();
         if let Some((_, member)) = &self.nodes {
-            faults.extend(name_fault("node", &member.node));
-            range(&mut faults, "node_lease", member.lease, NODE_LEASE_RANGE);
+            faults.extend(ConfigFault::of_name("node", &member.node));
+            faults.extend(ConfigFault::of_time("node_lease", member.lease, NODE_LEASE_RANGE));
             // Else others would not wait for a node that is still sure of what it keeps.
             if self.options.freshness > member.lease && faults.is_empty() {
                 faults.push(ConfigFault {
@@ -207,12 +206,11 @@ impl FollowerBuilder {
                 });
             }
         }
-        range(
-            &mut faults,
+        faults.extend(ConfigFault::of_time(
             "publish_every",
             self.publish_every,
             PUBLISH_EVERY_RANGE,
-        );
+        ));
         ConfigError::of_any(faults)
     }
 }
@@ -221,9 +219,9 @@ impl Options {
     fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         let poll_max = (self.poll_min.max(POLL_RANGE.0), POLL_RANGE.1);
-        range(&mut faults, "freshness", self.freshness, FRESHNESS_RANGE);
-        range(&mut faults, "poll_min", self.poll_min, POLL_RANGE);
-        range(&mut faults, "poll_max", self.poll_max, poll_max);
+        faults.extend(ConfigFault::of_time("freshness", self.freshness, FRESHNESS_RANGE));
+        faults.extend(ConfigFault::of_time("poll_min", self.poll_min, POLL_RANGE));
+        faults.extend(ConfigFault::of_time("poll_max", self.poll_max, poll_max));
         if self.freshness < self.poll_max.saturating_mul(2) && faults.is_empty() {
             faults.push(ConfigFault {
                 option: "freshness",
@@ -239,21 +237,6 @@ impl Options {
             });
         }
         faults
-    }
-}
-
-fn range(
-    faults: &mut Vec<ConfigFault>,
-    option: &'static str,
-    given: Duration,
-    (min, max): (Duration, Duration),
-) {
-    if given < min || given > max {
-        faults.push(ConfigFault {
-            option,
-            given: format!("{given:?}"),
-            allowed: format!("{min:?} to {max:?}"),
-        });
     }
 }
 

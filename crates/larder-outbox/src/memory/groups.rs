@@ -11,7 +11,6 @@ use larder_core::limits::{ERROR_TEXT_BYTES_MAX, cut_at_character};
 use larder_core::{Cursor, Epoch, Namespace, Position, Requirement, SourceId, Target, Timestamp, Token};
 
 use super::{Gone, Row, State};
-use crate::error::{ConfigError, ConfigFault};
 use crate::limits::{COUNT_MAX, GROUPS_MAX};
 use crate::{
     Behind, Claim, Completed, Count, DeadLetters, Error, Failed, Group, Lease, Next, OutboxRow, OutboxStatus,
@@ -341,11 +340,7 @@ impl State {
             return Ok(());
         }
         if self.groups.len() >= GROUPS_MAX {
-            return Err(ConfigError::of(vec![ConfigFault {
-                option: "group",
-                given: format!("{:?}, one more than there may be", group.name),
-                allowed: format!("{GROUPS_MAX} groups"),
-            }]));
+            return Err(group.one_too_many());
         }
         let mut taken = Taken::new(group);
         if group.start == Start::Oldest {

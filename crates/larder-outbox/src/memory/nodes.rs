@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use larder_core::{BoxFuture, Timestamp};
 
 use super::{Gone, MemoryStore};
-use crate::error::{ConfigError, ConfigFault};
 use crate::limits::NODES_MAX;
 use crate::{Beaten, Error, Joined, Member, NodeStatus, Nodes, Progress};
 
@@ -23,11 +22,7 @@ pub(super) struct Process {
 fn join(known: &mut Known, member: Member, now: Timestamp) -> Result<Joined, Error> {
     let live = |process: &&Process| process.until > now && process.member.node != member.node;
     if known.values().filter(live).count() >= NODES_MAX {
-        return Err(ConfigError::of(vec![ConfigFault {
-            option: "node",
-            given: format!("{:?}, one more than there may be", member.node),
-            allowed: format!("{NODES_MAX} live nodes"),
-        }]));
+        return Err(member.one_too_many());
     }
     let other = known.get(&member.node);
     let other = other.filter(|other| other.member.run != member.run && other.until > now);

@@ -14,7 +14,6 @@ use crate::limits::{
     BACKOFF_RANGE, BATCH_SIZE, CLAIM_TTL, CLAIM_TTL_RANGE, CONCURRENCY, MAX_ATTEMPTS, POLL_MAX, POLL_MIN,
     POLL_RANGE,
 };
-use crate::store::{limit_fault, name_fault};
 use crate::{Error, Group, OutboxStore, Start};
 
 /// Says what a relay is to be.
@@ -185,30 +184,24 @@ impl<P: Publish> RelayBuilder<P> {
     fn faults(&self) -> Vec<ConfigFault> {
         let options = &self.options;
         let mut faults = self.group.faults();
-        faults.extend(name_fault("owner", &options.owner));
+        faults.extend(ConfigFault::of_name("owner", &options.owner));
         for (limit, given) in [
             (BATCH_SIZE, options.batch_size),
             (MAX_ATTEMPTS, self.max_attempts),
             (CONCURRENCY, options.concurrency),
         ] {
-            faults.extend(limit_fault(limit, given));
+            faults.extend(ConfigFault::of_limit(limit, given));
         }
         let poll_max = (options.poll_min.max(POLL_RANGE.0), POLL_RANGE.1);
         let backoff_max = (options.backoff.first.max(BACKOFF_RANGE.0), BACKOFF_RANGE.1);
-        for (option, given, (least, most)) in [
+        for (option, given, range) in [
             ("claim_ttl", options.claim_ttl, CLAIM_TTL_RANGE),
             ("backoff", options.backoff.first, BACKOFF_RANGE),
             ("backoff_max", options.backoff.most, backoff_max),
             ("poll_min", options.poll_min, POLL_RANGE),
             ("poll_max", options.poll_max, poll_max),
         ] {
-            if given < least || given > most {
-                faults.push(ConfigFault {
-                    option,
-                    given: format!("{given:?}"),
-                    allowed: format!("{least:?} to {most:?}"),
-                });
-            }
+            faults.extend(ConfigFault::of_time(option, given, range));
         }
         faults
     }

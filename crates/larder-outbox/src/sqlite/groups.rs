@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use larder_core::sync::Mutex;
 use larder_core::{BoxFuture, Cursor, Epoch, Invalidations, Namespace, Source, Token};
-use sqlx::sqlite::SqliteRow;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqliteConnection, Transaction};
 
 pub(super) use self::carry::{
@@ -38,10 +39,14 @@ const PENDING: i64 = 0;
 const ACKNOWLEDGED: i64 = 1;
 const DEAD: i64 = 2;
 
-/// Whether a row is one of a group's, whose namespaces are the value `?2`: each between two ends of lines, or NULL for all. Rows of entities, collections,
-/// everything, and of kinds that are not known, always are.
-const IS_ITS: &str = "(?2 IS NULL OR kind IN (4, 5, 7) OR kind NOT BETWEEN 1 AND 7 \
-                      OR instr(?2, char(10) || namespace || char(10)) > 0)";
+/// Whether a row is one of a group's, whose namespaces are that value of the statement: each between two ends of lines, or NULL for all. Rows of entities,
+/// collections, everything, and of kinds that are not known, always are.
+fn is_its(namespaces: &str) -> String {
+    format!(
+        "({namespaces} IS NULL OR kind IN (4, 5, 7) OR kind NOT BETWEEN 1 AND 7 \
+         OR instr({namespaces}, char(10) || namespace || char(10)) > 0)"
+    )
+}
 
 /// The log of a SQLite file, as relays take it.
 pub(super) struct SqliteStore {
@@ -354,6 +359,21 @@ fn delivery(row: &SqliteRow) -> Result<(OutboxRow, Option<String>), Error> {
         .map(|(number, until)| crate::Lease::new(unsigned(number), until));
     delivery.acknowledged_at = time(18)?;
     Ok((delivery, fault))
+}
+
+/// What is written of a delivery that nobody holds any more.
+const NOT_HELD: &str = "lease = NULL, owner = NULL, claimed_at = NULL, until = NULL";
+
+/// What every statement about one delivery begins its condition with; [`of_delivery`] gives it its values.
+const THIS_DELIVERY: &str = "WHERE group_id = ?1 AND epoch = ?2 AND position = ?3 AND ordinal = ?4";
+
+/// A statement about one delivery of a group, the first four values of which say which.
+fn of_delivery(sql: String, known: &Known, id: RowId) -> Query<'static, Sqlite, SqliteArguments> {
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(known.id)
+        .bind(super::signed(id.epoch().get()))
+        .bind(super::signed(id.position().get()))
+        .bind(super::signed(id.ordinal()))
 }
 
 /// A text, whatever somebody else has written into it.

@@ -11,7 +11,6 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 use super::groups::micros;
 use super::schema::NOW_MICROS;
 use super::{acquire, begin, failed, signed, unsigned};
-use crate::error::{ConfigError, ConfigFault};
 use crate::limits::NODES_MAX;
 use crate::names::Names;
 use crate::retention::Retention;
@@ -64,7 +63,7 @@ impl SqliteNodes {
         .await
         .map_err(failed)?;
         if usize::try_from(live).unwrap_or(usize::MAX) >= NODES_MAX {
-            return Err(too_many(&member.node));
+            return Err(member.one_too_many());
         }
         let known = format!(
             "INSERT INTO {p}node (node, run, key, seen_at, until) VALUES (?1, ?2, ?3, {NOW_MICROS}, {NOW_MICROS} + ?4) \
@@ -205,14 +204,6 @@ pub(super) async fn forget_old(
         .await
         .map(drop)
         .map_err(failed)
-}
-
-fn too_many(node: &str) -> Error {
-    ConfigError::of(vec![ConfigFault {
-        option: "node",
-        given: format!("{node:?}, one more than there may be"),
-        allowed: format!("{NODES_MAX} live nodes"),
-    }])
 }
 
 impl Nodes for SqliteNodes {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use larder_core::Timestamp;
 
-use super::group::name_fault;
 use crate::error::{ConfigError, ConfigFault};
 use crate::limits::{BATCH_SIZE, CLAIM_TTL_RANGE};
 use crate::{Error, Lease, OutboxRow, RowId};
@@ -128,7 +127,7 @@ impl Claim {
 /// What is wrong with what is asked of a claim.
 pub(crate) fn check_claim(owner: &str, limit: usize, time: Duration) -> Result<(), Error> {
     let mut faults = Vec::new();
-    faults.extend(name_fault("owner", owner));
+    faults.extend(ConfigFault::of_name("owner", owner));
     if limit > BATCH_SIZE.max() {
         faults.push(ConfigFault {
             option: "limit",
@@ -136,13 +135,6 @@ pub(crate) fn check_claim(owner: &str, limit: usize, time: Duration) -> Result<(
             allowed: format!("0 to {}", BATCH_SIZE.max()),
         });
     }
-    let (least, most) = CLAIM_TTL_RANGE;
-    if time < least || time > most {
-        faults.push(ConfigFault {
-            option: "claim_ttl",
-            given: format!("{time:?}"),
-            allowed: format!("{least:?} to {most:?}"),
-        });
-    }
+    faults.extend(ConfigFault::of_time("claim_ttl", time, CLAIM_TTL_RANGE));
     ConfigError::of_any(faults)
 }

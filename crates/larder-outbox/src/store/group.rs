@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use larder_core::Namespace;
-use larder_core::limits::NODE_BYTES_MAX;
 
 use crate::Error;
 use crate::error::{ConfigError, ConfigFault};
-use crate::limits::{DEAD_LETTERS_MAX, KEEP_ACKNOWLEDGED_MAX};
+use crate::limits::{DEAD_LETTERS_MAX, GROUPS_MAX, KEEP_ACKNOWLEDGED_MAX};
 
 /// A group of workers: each row is taken once by one of them; other groups take it as well.
 ///
@@ -94,7 +93,7 @@ impl Group {
     /// What is wrong with it.
     pub(crate) fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
-        faults.extend(name_fault("group", &self.name));
+        faults.extend(ConfigFault::of_name("group", &self.name));
         if self.namespaces.as_ref().is_some_and(Vec::is_empty) {
             faults.push(ConfigFault {
                 option: "namespaces",
@@ -102,19 +101,27 @@ impl Group {
                 allowed: "at least one, or all".to_owned(),
             });
         }
-        if self.keep_acknowledged > KEEP_ACKNOWLEDGED_MAX {
-            faults.push(ConfigFault {
-                option: "keep_acknowledged",
-                given: format!("{:?}", self.keep_acknowledged),
-                allowed: format!("0ns to {KEEP_ACKNOWLEDGED_MAX:?}"),
-            });
-        }
-        faults.extend(limit_fault(DEAD_LETTERS_MAX, self.dead_letters_max));
+        let keep_range = (Duration::ZERO, KEEP_ACKNOWLEDGED_MAX);
+        faults.extend(ConfigFault::of_time(
+            "keep_acknowledged",
+            self.keep_acknowledged,
+            keep_range,
+        ));
+        faults.extend(ConfigFault::of_limit(DEAD_LETTERS_MAX, self.dead_letters_max));
         faults
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         ConfigError::of_any(self.faults())
+    }
+
+    /// The fault of beginning one more group than there may be.
+    pub(crate) fn one_too_many(&self) -> Error {
+        ConfigError::of(vec![ConfigFault {
+            option: "group",
+            given: format!("{:?}, one more than there may be", self.name),
+            allowed: format!("{GROUPS_MAX} groups"),
+        }])
     }
 
     /// The fault of asking for other namespaces than the group has.
@@ -132,23 +139,4 @@ impl Group {
             allowed: format!("those with which the group began: {has}"),
         }])
     }
-}
-
-/// The fault of a name that is empty, too long, or has control characters.
-pub(crate) fn name_fault(option: &'static str, name: &str) -> Option<ConfigFault> {
-    let is_good = (1..=NODE_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
-    (!is_good).then(|| ConfigFault {
-        option,
-        given: format!("{name:?}"),
-        allowed: format!("1 to {NODE_BYTES_MAX} bytes without control characters"),
-    })
-}
-
-/// The fault of a number out of its range.
-pub(crate) fn limit_fault(limit: larder_core::limits::Limit, given: usize) -> Option<ConfigFault> {
-    limit.check(given).is_err().then(|| ConfigFault {
-        option: limit.name(),
-        given: given.to_string(),
-        allowed: format!("{} to {}", limit.min(), limit.max()),
-    })
 }

@@ -40,6 +40,8 @@ mod purging;
 mod relaying;
 // Several nodes and relays over a log in memory, from a seed.
 mod simulation;
+// What a question about a group costs.
+mod asking;
 // What is told of followers, groups and nodes.
 mod watching;
 // What was found from outside.

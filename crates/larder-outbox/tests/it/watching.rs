@@ -6,7 +6,7 @@ use std::time::Duration;
 use larder_core::{Fence, Invalidations, LaneState, WidenedRows};
 use larder_outbox::{
     CommitOrder, Count, Failed, Follower, FollowerMetrics, Group, Health, HealthPolicy, HealthReason, Member,
-    MemoryStore, Next, Outbox, OutboxRow, OutboxStore, Published, Relay, Retention,
+    MemoryStore, Next, OutboxRow, OutboxStore, Published, Relay, Retention,
 };
 use larder_testkit::{SimClock, SimEntropy, SimRuntime};
 
@@ -401,52 +401,6 @@ async fn a_stalled_relay_is_not_healthy() {
             group: "default".to_owned()
         }]
     );
-}
-
-/// What is asked costs as much on a long log whose rows are done as on an empty one: no row that is done is looked at.
-///
-/// Contract: O108
-#[tokio::test]
-async fn a_status_does_not_look_at_what_is_done() {
-    let ground = ground(MODES[0]).await;
-    let store = ground.outbox.store();
-    store.open_group(&Group::default()).await.unwrap();
-    let plan = async || {
-        // As the store asks for rows that nobody has had.
-        let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(
-            "EXPLAIN QUERY PLAN SELECT count(*) FROM larder_log WHERE position >= 1 AND (position > 1 OR ordinal >= 0) AND position < 9",
-        )
-        .fetch_all(&ground.pool)
-        .await
-        .unwrap();
-        rows.into_iter().map(|row| row.3).collect::<Vec<_>>().join("; ")
-    };
-    assert!(
-        plan()
-            .await
-            .contains("SEARCH larder_log USING PRIMARY KEY (position>? AND position<?)"),
-        "{}",
-        plan().await
-    );
-    let mut all = Invalidations::default().collapse_count(65_536).unwrap();
-    for id in 0..20_000 {
-        all.push(larder_core::Target::entity("user", id).unwrap())
-            .unwrap();
-    }
-    ground.outbox.record_alone(&all).await.unwrap();
-    loop {
-        let claim = store
-            .claim("default", "worker", 4_096, 30 * SECOND)
-            .await
-            .unwrap();
-        if claim.is_empty() {
-            break;
-        }
-        store.acknowledge(&claim, &claim.ids()).await.unwrap();
-    }
-    let status = store.status("default", None).await.unwrap();
-    assert_eq!(status.pending, Count::Exactly(0));
-    assert_eq!(Outbox::store(&ground.outbox).groups().await.unwrap(), ["default"]);
 }
 
 /// Names of the spans that are entered.

@@ -5,7 +5,6 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::super::{failed, schema};
 use super::{Place, SqliteStore, micros};
-use crate::error::{ConfigError, ConfigFault};
 use crate::limits::GROUPS_MAX;
 use crate::{Error, Group, Start};
 
@@ -49,7 +48,7 @@ impl SqliteStore {
                 .await
                 .map_err(failed)?;
             if begun.rows_affected() == 0 {
-                return Err(too_many(group));
+                return Err(group.one_too_many());
             }
         }
         let kept = format!(
@@ -93,12 +92,4 @@ impl SqliteStore {
 fn lines(namespaces: &[Namespace]) -> String {
     let names = namespaces.iter().map(|namespace| format!("{namespace}\n"));
     std::iter::once("\n".to_owned()).chain(names).collect()
-}
-
-fn too_many(group: &Group) -> Error {
-    ConfigError::of(vec![ConfigFault {
-        option: "group",
-        given: format!("{:?}, one more than there may be", group.name),
-        allowed: format!("{GROUPS_MAX} groups"),
-    }])
 }

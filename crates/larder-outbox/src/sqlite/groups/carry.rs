@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::super::failed;
 use super::stretch::{Stretch, Which, place_of};
-use super::{ACKNOWLEDGED, DEAD, IS_ITS, Known, PENDING, Place, Tables, micros};
+use super::{ACKNOWLEDGED, DEAD, Known, PENDING, Place, THIS_DELIVERY, Tables, is_its, micros};
 use crate::Error;
 use crate::names::Names;
 
@@ -48,6 +48,16 @@ impl<'a> Copied<'a> {
     }
 }
 
+/// Which rows of the log are copied, and under which epoch.
+struct Copying {
+    from: Place,
+    to: Place,
+    epoch: u64,
+    namespaces: Option<String>,
+    /// Into a later epoch than that in which they were recorded.
+    carried: bool,
+}
+
 impl Tables<'_> {
     /// Copies a row of the log.
     pub(super) async fn copy(
@@ -57,14 +67,38 @@ impl Tables<'_> {
         place: Place,
         copied: &Copied<'_>,
     ) -> Result<(), Error> {
+        let copying = Copying {
+            from: place,
+            to: place.after(),
+            epoch: known.epoch,
+            namespaces: None,
+            carried: false,
+        };
+        self.copy_all(connection, known, &copying, copied).await
+    }
+
+    async fn copy_all(
+        self,
+        connection: &mut SqliteConnection,
+        known: &Known,
+        copying: &Copying,
+        copied: &Copied<'_>,
+    ) -> Result<(), Error> {
+        let p = self.names.prefix();
         let sql = format!(
-            "{} WHERE position = ?11 AND ordinal = ?12 ON CONFLICT DO NOTHING",
-            self.copying()
+            "INSERT INTO {p}delivery (group_id, epoch, position, ordinal, kind, namespace, name, id, reason, origin, \
+             recorded_at, long_id, state, attempts, available_at, last_error, lease, owner, claimed_at, until, \
+             acknowledged_at, carried) \
+             SELECT ?1, ?2, position, ordinal, kind, namespace, name, id, reason, origin, recorded_at, long_id, \
+             ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 FROM {p}log \
+             WHERE position >= ?13 AND (position > ?13 OR ordinal >= ?14) AND position <= ?15 \
+             AND (position < ?15 OR ordinal < ?16) AND {} ON CONFLICT DO NOTHING",
+            is_its("?17")
         );
         let held = copied.held;
         sqlx::query(AssertSqlSafe(sql))
             .bind(known.id)
-            .bind(super::super::signed(known.epoch))
+            .bind(super::super::signed(copying.epoch))
             .bind(copied.state)
             .bind(copied.attempts)
             .bind(known.now.saturating_add(copied.available_in))
@@ -73,23 +107,17 @@ impl Tables<'_> {
             .bind(held.and_then(|held| held.owner.as_deref()))
             .bind(held.and_then(|held| held.claimed_at))
             .bind(held.map(|held| held.until))
-            .bind(place.position)
-            .bind(place.ordinal)
             .bind((copied.state == ACKNOWLEDGED).then_some(known.now))
+            .bind(copying.carried)
+            .bind(copying.from.position)
+            .bind(copying.from.ordinal)
+            .bind(copying.to.position)
+            .bind(copying.to.ordinal)
+            .bind(copying.namespaces.as_deref())
             .execute(connection)
             .await
             .map(drop)
             .map_err(failed)
-    }
-
-    fn copying(self) -> String {
-        let p = self.names.prefix();
-        format!(
-            "INSERT INTO {p}delivery (group_id, epoch, position, ordinal, kind, namespace, name, id, reason, origin, \
-             recorded_at, long_id, state, attempts, available_at, last_error, lease, owner, claimed_at, until, acknowledged_at) \
-             SELECT ?1, ?2, position, ordinal, kind, namespace, name, id, reason, origin, recorded_at, long_id, \
-             ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?13 FROM {p}log"
-        )
     }
 
     /// Copies the rows of the log between two places that nobody has had; into a new epoch, if there is to be one: if the log was put back to an older copy of
@@ -101,38 +129,15 @@ impl Tables<'_> {
         (from, to): (Place, Place),
         new_epoch: Option<u64>,
     ) -> Result<(), Error> {
-        // As in the other statement, `?2` would be the epoch.
-        let its = IS_ITS.replace("?2", "?16");
-        let sql = format!(
-            "{} WHERE position >= ?11 AND (position > ?11 OR ordinal >= ?12) AND position <= ?14 \
-             AND (position < ?14 OR ordinal < ?15) AND {its} ON CONFLICT DO NOTHING",
-            self.copying()
-                .replace("?13 FROM", "?13, ?17 FROM")
-                .replace("acknowledged_at) ", "acknowledged_at, carried) ")
-        );
-        let none: Option<i64> = None;
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(known.id)
-            .bind(super::super::signed(new_epoch.unwrap_or(known.epoch)))
-            .bind(PENDING)
-            .bind(0)
-            .bind(known.now)
-            .bind(None::<&str>)
-            .bind(none)
-            .bind(None::<&str>)
-            .bind(none)
-            .bind(none)
-            .bind(from.position)
-            .bind(from.ordinal)
-            .bind(none)
-            .bind(to.position)
-            .bind(to.ordinal)
-            .bind(known.namespaces.as_deref())
-            .bind(new_epoch.is_some())
-            .execute(connection)
+        let copying = Copying {
+            from,
+            to,
+            epoch: new_epoch.unwrap_or(known.epoch),
+            namespaces: known.namespaces.clone(),
+            carried: new_epoch.is_some(),
+        };
+        self.copy_all(connection, known, &copying, &Copied::pending(None))
             .await
-            .map(drop)
-            .map_err(failed)
     }
 
     /// What a group has yet to do of the rows before a place.
@@ -313,9 +318,7 @@ pub(in crate::sqlite) async fn give_up_old(
             .fetch_all(&mut *connection)
             .await
             .map_err(failed)?;
-        let gone = format!(
-            "DELETE FROM {p}delivery WHERE group_id = ?1 AND epoch = ?2 AND position = ?3 AND ordinal = ?4"
-        );
+        let gone = format!("DELETE FROM {p}delivery {THIS_DELIVERY}");
         let mut newest = None;
         for row in &rows {
             let number = |at: usize| row.try_get::<i64, _>(at).map_err(failed);

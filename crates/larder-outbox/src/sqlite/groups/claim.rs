@@ -14,8 +14,8 @@ use super::super::{failed, signed};
 use super::carry::Copied;
 use super::stretch::{Stretch, Which, place_of};
 use super::{
-    DEAD, Given, KNOWN_COLUMNS, Known, OF_DELIVERY, PENDING, Place, SqliteStore, Tables, delivery, known,
-    of_known,
+    DEAD, Given, KNOWN_COLUMNS, Known, NOT_HELD, OF_DELIVERY, PENDING, Place, SqliteStore, THIS_DELIVERY,
+    Tables, delivery, known, of_delivery, of_known,
 };
 use crate::limits::ROWS_PASSED_MAX;
 use crate::row::Read;
@@ -242,7 +242,7 @@ impl SqliteStore {
                 self.tables()
                     .cut(connection, &claiming.known, &rest, boundary)
                     .await?;
-                self.tables().add(connection, &claiming.known, &taken).await?;
+                self.tables().put(connection, &claiming.known, &taken).await?;
                 rows.truncate(left);
             }
             left -= rows.len();
@@ -303,8 +303,7 @@ impl SqliteStore {
             .await
             .map_err(failed)?;
         let taken = format!(
-            "UPDATE {p}delivery SET lease = ?5, owner = ?6, claimed_at = ?7, until = ?8 \
-             WHERE group_id = ?1 AND epoch = ?2 AND position = ?3 AND ordinal = ?4"
+            "UPDATE {p}delivery SET lease = ?5, owner = ?6, claimed_at = ?7, until = ?8 {THIS_DELIVERY}"
         );
         for row in &due {
             let (mut row, fault) = delivery(row)?;
@@ -314,11 +313,7 @@ impl SqliteStore {
                 continue;
             }
             claiming.mark(&mut row);
-            sqlx::query(AssertSqlSafe(taken.clone()))
-                .bind(known.id)
-                .bind(signed(row.id.epoch().get()))
-                .bind(signed(row.id.position().get()))
-                .bind(signed(row.id.ordinal()))
+            of_delivery(taken.clone(), known, row.id)
                 .bind(signed(claiming.lease.number()))
                 .bind(&*claiming.owner)
                 .bind(known.now)
@@ -395,7 +390,7 @@ impl SqliteStore {
         };
         claiming.take(&mut stretch);
         // In most claims this is all that is written.
-        self.tables().add(connection, &claiming.known, &stretch).await?;
+        self.tables().put(connection, &claiming.known, &stretch).await?;
         let mut read = claiming.read(&rows);
         if read.iter().any(|(_, fault)| fault.is_some()) {
             self.hold(connection, claiming, stretch, read).await?;
@@ -420,15 +415,9 @@ impl Tables<'_> {
         fault: &str,
     ) -> Result<(), Error> {
         let p = self.names.prefix();
-        let sql = format!(
-            "UPDATE {p}delivery SET state = {DEAD}, last_error = ?5, lease = NULL, owner = NULL, claimed_at = NULL, until = NULL \
-             WHERE group_id = ?1 AND epoch = ?2 AND position = ?3 AND ordinal = ?4"
-        );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(known.id)
-            .bind(signed(row.id.epoch().get()))
-            .bind(signed(row.id.position().get()))
-            .bind(signed(row.id.ordinal()))
+        let sql =
+            format!("UPDATE {p}delivery SET state = {DEAD}, last_error = ?5, {NOT_HELD} {THIS_DELIVERY}");
+        of_delivery(sql, known, row.id)
             .bind(fault)
             .execute(&mut *connection)
             .await

@@ -9,7 +9,10 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 use super::super::{failed, signed};
 use super::carry::Copied;
 use super::stretch::{Stretch, Which};
-use super::{ACKNOWLEDGED, DEAD, Known, NOW_MICROS, PENDING, Place, SqliteStore, Tables, micros};
+use super::{
+    ACKNOWLEDGED, DEAD, Known, NOT_HELD, NOW_MICROS, PENDING, Place, SqliteStore, THIS_DELIVERY, Tables,
+    micros, of_delivery,
+};
 use crate::{Claim, Completed, Error, Failed, Next, RowId};
 
 /// Where a row of a claim is.
@@ -253,20 +256,15 @@ impl Tables<'_> {
         id: RowId,
     ) -> Result<bool, Error> {
         let p = self.names.prefix();
-        let at = "WHERE group_id = ?1 AND epoch = ?2 AND position = ?3 AND ordinal = ?4 AND lease = ?5";
+        let held = format!("{THIS_DELIVERY} AND lease = ?5 AND state = {PENDING}");
         let sql = if completing.known.keeps {
             format!(
-                "UPDATE {p}delivery SET state = {ACKNOWLEDGED}, acknowledged_at = ?6, last_error = NULL, \
-                 lease = NULL, owner = NULL, claimed_at = NULL, until = NULL {at} AND state = {PENDING}"
+                "UPDATE {p}delivery SET state = {ACKNOWLEDGED}, acknowledged_at = ?6, last_error = NULL, {NOT_HELD} {held}"
             )
         } else {
-            format!("DELETE FROM {p}delivery {at} AND state = {PENDING} AND ?6 = ?6")
+            format!("DELETE FROM {p}delivery {held} AND ?6 = ?6")
         };
-        let done = sqlx::query(AssertSqlSafe(sql))
-            .bind(completing.known.id)
-            .bind(signed(id.epoch().get()))
-            .bind(signed(id.position().get()))
-            .bind(signed(id.ordinal()))
+        let done = of_delivery(sql, &completing.known, id)
             .bind(signed(completing.claim.lease().number()))
             .bind(completing.known.now)
             .execute(connection)
@@ -284,16 +282,11 @@ impl Tables<'_> {
     ) -> Result<bool, Error> {
         let copied = Copied::failed(row);
         let sql = format!(
-            "UPDATE {}delivery SET state = ?6, attempts = attempts + 1, available_at = ?7, last_error = ?8, \
-             lease = NULL, owner = NULL, claimed_at = NULL, until = NULL WHERE group_id = ?1 AND epoch = ?2 \
-             AND position = ?3 AND ordinal = ?4 AND lease = ?5 AND state = {PENDING}",
+            "UPDATE {}delivery SET state = ?6, attempts = attempts + 1, available_at = ?7, last_error = ?8, {NOT_HELD} \
+             {THIS_DELIVERY} AND lease = ?5 AND state = {PENDING}",
             self.names.prefix()
         );
-        let done = sqlx::query(AssertSqlSafe(sql))
-            .bind(completing.known.id)
-            .bind(signed(row.row.epoch().get()))
-            .bind(signed(row.row.position().get()))
-            .bind(signed(row.row.ordinal()))
+        let done = of_delivery(sql, &completing.known, row.row)
             .bind(signed(completing.claim.lease().number()))
             .bind(copied.state)
             .bind(completing.known.now.saturating_add(copied.available_in))

@@ -7,7 +7,10 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 use super::super::source::select_of;
 use super::super::{failed, signed};
 use super::stretch::Which;
-use super::{ACKNOWLEDGED, DEAD, Known, OF_DELIVERY, PENDING, Place, SqliteStore, Tables, delivery};
+use super::{
+    ACKNOWLEDGED, DEAD, Known, NOT_HELD, OF_DELIVERY, PENDING, Place, SqliteStore, THIS_DELIVERY, Tables,
+    delivery, of_delivery,
+};
 use crate::limits::PAGE_ROWS_MAX;
 use crate::{DeadLetters, Error, OutboxRow, RowId, RowState};
 
@@ -188,20 +191,14 @@ impl Tables<'_> {
         fate: Fate,
     ) -> Result<(), Error> {
         let p = self.names.prefix();
-        let at = "WHERE group_id = ?1 AND epoch = ?2 AND position = ?3 AND ordinal = ?4";
         let sql = match fate {
-            Fate::Gone => format!("DELETE FROM {p}delivery {at} AND ?5 = ?5"),
+            Fate::Gone => format!("DELETE FROM {p}delivery {THIS_DELIVERY} AND ?5 = ?5"),
             Fate::Pending => format!(
-                "UPDATE {p}delivery SET state = {PENDING}, attempts = 0, available_at = ?5, last_error = NULL, \
-                 lease = NULL, owner = NULL, claimed_at = NULL, until = NULL {at}"
+                "UPDATE {p}delivery SET state = {PENDING}, attempts = 0, available_at = ?5, last_error = NULL, {NOT_HELD} \
+                 {THIS_DELIVERY}"
             ),
         };
-        let (epoch, position, ordinal) = key(id);
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(known.id)
-            .bind(epoch)
-            .bind(position)
-            .bind(ordinal)
+        of_delivery(sql, known, id)
             .bind(known.now)
             .execute(connection)
             .await

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::super::{failed, schema, signed};
 use super::stretch::{Which, place_of};
-use super::{DEAD, IS_ITS, Known, PENDING, Place, SqliteStore, Tables};
+use super::{DEAD, Known, PENDING, Place, SqliteStore, Tables, is_its};
 use crate::limits::COUNT_MAX;
 use crate::row::Read;
 use crate::{Behind, Count, Error, OutboxStatus, TokenStatus};
@@ -248,8 +248,9 @@ impl Tables<'_> {
         let head = Place::before(known.position.saturating_add(1));
         let sql = format!(
             "SELECT count(*), min(recorded_at) FROM (SELECT CAST(recorded_at AS INTEGER) AS recorded_at FROM {}log \
-             WHERE position >= ?1 AND (position > ?1 OR ordinal >= ?4) AND position < ?5 AND {IS_ITS} AND {} LIMIT {})",
+             WHERE position >= ?1 AND (position > ?1 OR ordinal >= ?4) AND position < ?5 AND {} AND {} LIMIT {})",
             self.names.prefix(),
+            is_its("?2"),
             rows.sql,
             COUNT_MAX + 1
         );
@@ -279,8 +280,9 @@ impl Tables<'_> {
     ) -> Result<Vec<Read>, Error> {
         let sql = format!(
             "SELECT position, ordinal, CAST(recorded_at AS INTEGER) FROM {}log WHERE position >= ?1 \
-             AND (position > ?1 OR ordinal >= ?4) AND position <= ?5 AND (position < ?5 OR ordinal < ?6) AND {IS_ITS} AND {}",
+             AND (position > ?1 OR ordinal >= ?4) AND position <= ?5 AND (position < ?5 OR ordinal < ?6) AND {} AND {}",
             self.names.prefix(),
+            is_its("?2"),
             rows.sql
         );
         let found = sqlx::query(AssertSqlSafe(sql))

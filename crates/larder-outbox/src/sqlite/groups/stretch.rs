@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::super::failed;
 use super::super::source::{read, select};
-use super::{IS_ITS, Known, Place, Tables};
+use super::{Known, Place, Tables, is_its};
 use crate::Error;
 use crate::row::Read;
 
@@ -126,8 +126,9 @@ impl Tables<'_> {
     ) -> Result<Vec<Read>, Error> {
         let sql = format!(
             "{} WHERE position >= ?1 AND (position > ?1 OR ordinal >= ?3) AND position <= ?4 \
-             AND (position < ?4 OR ordinal < ?5) AND {IS_ITS} ORDER BY position, ordinal LIMIT ?6",
-            select(self.names)
+             AND (position < ?4 OR ordinal < ?5) AND {} ORDER BY position, ordinal LIMIT ?6",
+            select(self.names),
+            is_its("?2")
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(from.position)
@@ -177,28 +178,11 @@ impl Tables<'_> {
                 .map_err(failed)?;
             return self.come_to(connection, known, stretch.to).await;
         }
-        let kept = format!(
-            "UPDATE {p}claim SET rows_left = ?4, done = ?5, lease = ?6, owner = ?7, claimed_at = ?8, until = ?9 \
-             WHERE group_id = ?1 AND from_position = ?2 AND from_ordinal = ?3"
-        );
-        sqlx::query(AssertSqlSafe(kept))
-            .bind(known.id)
-            .bind(stretch.from.position)
-            .bind(stretch.from.ordinal)
-            .bind(stretch.rows_left)
-            .bind(encode(&stretch.done))
-            .bind(stretch.lease)
-            .bind(stretch.owner.as_deref())
-            .bind(stretch.claimed_at)
-            .bind(stretch.until)
-            .execute(connection)
-            .await
-            .map(drop)
-            .map_err(failed)
+        self.put(connection, known, stretch).await
     }
 
-    /// Writes a stretch that is new.
-    pub(super) async fn add(
+    /// Writes a stretch, in place of the one that begins where it does.
+    pub(super) async fn put(
         self,
         connection: &mut SqliteConnection,
         known: &Known,
@@ -206,7 +190,7 @@ impl Tables<'_> {
     ) -> Result<(), Error> {
         let p = self.names.prefix();
         let added = format!(
-            "INSERT INTO {p}claim (group_id, from_position, from_ordinal, to_position, to_ordinal, rows_left, done, \
+            "INSERT OR REPLACE INTO {p}claim (group_id, from_position, from_ordinal, to_position, to_ordinal, rows_left, done, \
              lease, owner, claimed_at, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
         );
         sqlx::query(AssertSqlSafe(added))
@@ -249,7 +233,7 @@ impl Tables<'_> {
             from,
             ..stretch.clone()
         };
-        self.add(connection, known, &rest).await
+        self.put(connection, known, &rest).await
     }
 
     /// The group has come to this place, if it was not beyond it.
