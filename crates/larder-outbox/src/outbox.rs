@@ -8,8 +8,8 @@ use std::sync::{Arc, Weak};
 
 use larder_core::sync::Mutex;
 use larder_core::{
-    BoxFuture, Entropy, Epoch, Head, Invalidation, Invalidations, Origin, Source, SourceError, SourceId,
-    Token,
+    BoxFuture, Entropy, Epoch, Head, Invalidation, Invalidations, Origin, Position, Source, SourceError,
+    SourceId, Token,
 };
 use sqlx::Pool;
 use tracing::Instrument as _;
@@ -112,7 +112,8 @@ impl<D: Database> Outbox<D> {
         transaction: &mut sqlx::Transaction<'_, D>,
         batch: &Invalidations,
     ) -> Result<Recorded, Error> {
-        self.shared.record(transaction, batch, None, 0).await
+        let (recorded, _) = self.shared.record(transaction, batch, None, 0).await?;
+        Ok(recorded)
     }
 
     /// What a read must not be older than, to see what was recorded in a plain transaction that has been committed. Wakes who
@@ -265,13 +266,14 @@ impl<D: Database> Outbox<D> {
 }
 
 impl<D: Database> Shared<D> {
+    /// Writes a batch; the second is the last position that was given out then, if anything was written.
     pub(crate) async fn record(
         &self,
         connection: &mut D::Connection,
         batch: &Invalidations,
         given: Option<Given>,
         rows_before: usize,
-    ) -> Result<Recorded, Error> {
+    ) -> Result<(Recorded, Option<Position>), Error> {
         let mut recorded = Recorded {
             namespace: batch.namespace().clone(),
             source: self.source,
@@ -283,7 +285,7 @@ impl<D: Database> Shared<D> {
             rows: Vec::new(),
         };
         if batch.is_empty() {
-            return Ok(recorded);
+            return Ok((recorded, None));
         }
         let writing = Writing {
             names: &self.names,
@@ -306,7 +308,7 @@ impl<D: Database> Shared<D> {
                 .with_origin(self.local.origin.clone())
         });
         recorded.rows = rows.collect();
-        Ok(recorded)
+        Ok((recorded, Some(written.counter)))
     }
 
     /// Makes this process known, once.

@@ -29,6 +29,8 @@ pub struct Given {
 pub struct Written {
     pub(crate) given: Given,
     pub(crate) inserted: usize,
+    /// The last position that was given out when it was written.
+    pub(crate) counter: Position,
 }
 
 /// Which log an outbox was opened in.

@@ -20,6 +20,8 @@ pub struct OutboxTx<'c, D: Database> {
     rows: Vec<Invalidation>,
     /// A batch was refused by the database.
     lacks_a_batch: bool,
+    /// The last position that was given out, if no statement of the caller can have come since.
+    counter: Option<Position>,
 }
 
 impl<'c, D: Database> OutboxTx<'c, D> {
@@ -30,11 +32,13 @@ impl<'c, D: Database> OutboxTx<'c, D> {
             given,
             rows: Vec::new(),
             lacks_a_batch: false,
+            counter: Some(given.position),
         }
     }
 
     /// The connection, for the caller's own statements. Whoever uses it to commit or to roll back breaks what this type says.
     pub fn connection(&mut self) -> &mut D::Connection {
+        self.counter = None;
         &mut self.transaction
     }
 
@@ -46,11 +50,12 @@ impl<'c, D: Database> OutboxTx<'c, D> {
     pub async fn record(&mut self, batch: &Invalidations) -> Result<Recorded, Error> {
         // Until it has succeeded, also when it is dropped half way.
         let lacked = std::mem::replace(&mut self.lacks_a_batch, true);
-        let recorded = self
+        let (recorded, counter) = self
             .outbox
             .record(&mut self.transaction, batch, Some(self.given), self.rows.len())
             .await?;
         self.lacks_a_batch = lacked;
+        self.counter = counter.or(self.counter);
         self.rows.extend(recorded.rows.iter().cloned());
         Ok(recorded)
     }
@@ -88,7 +93,11 @@ impl<'c, D: Database> OutboxTx<'c, D> {
     async fn all_rows(&mut self) -> Result<Vec<Invalidation>, sqlx::Error> {
         let names = &self.outbox.names;
         let own = self.given.position;
-        if D::counter(&mut self.transaction, names).await? == own {
+        let counter = match self.counter {
+            Some(counter) => counter,
+            None => D::counter(&mut self.transaction, names).await?,
+        };
+        if counter == own {
             return Ok(std::mem::take(&mut self.rows));
         }
         let before = Position::new(own.get().saturating_sub(1));

@@ -16,7 +16,7 @@ use larder_core::{
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
 use super::schema::{Meta, meta};
-use super::watch::Watch;
+use super::watch::{Reader, Watch};
 use super::{begin, epoch, failed, signed, source_failed, unsigned};
 use crate::Error;
 use crate::hints::Hints;
@@ -58,11 +58,14 @@ impl SqliteSource {
         if !self.watch.has_its_file(&self.pool).await {
             return Err(Error::FileReplaced);
         }
-        let mut snapshot = begin(&self.pool, "BEGIN").await.map_err(failed)?;
+        let mut reader = self.watch.reader(&self.pool).await.map_err(failed)?;
+        let mut snapshot = reader.begin().await.map_err(failed)?;
         let meta = self.own_meta(&mut snapshot).await?;
         let last = self
             .last_below(&mut snapshot, meta.position.saturating_add(1))
             .await?;
+        snapshot.rollback().await.map_err(failed)?;
+        reader.keep();
         let cursor = self.cursor(&meta, meta.position.saturating_add(1), last.as_ref(), 0);
         let former = meta.former.iter().copied().map(Epoch::new).collect();
         Ok(Head::new(cursor, former, self.as_of(&meta, meta.position)))
@@ -72,8 +75,10 @@ impl SqliteSource {
         if !self.watch.has_its_file(&self.pool).await {
             return Err(Error::FileReplaced);
         }
-        let seen = self.watch.ask(&self.pool, cursor).await;
+        let mut reader = self.watch.reader(&self.pool).await.map_err(failed)?;
+        let seen = reader.ask(cursor).await;
         if let Some((_, Some(as_of))) = seen {
+            reader.keep();
             return Ok(Delivered::Rows(Batch::new(
                 Vec::new(),
                 cursor.clone(),
@@ -81,37 +86,58 @@ impl SqliteSource {
                 true,
             )));
         }
-        let delivered = self.read_after(cursor, limit).await?;
+        let Some(delivered) = self.read_after(&mut reader, cursor, limit).await? else {
+            drop(reader);
+            return self.renew(cursor).await;
+        };
         if let (Some((version, _)), Delivered::Rows(batch)) = (seen, &delivered)
             && batch.caught_up
         {
-            self.watch.quiet(version, &batch.cursor, batch.as_of).await;
+            reader.quiet(version, &batch.cursor, batch.as_of);
         }
+        reader.keep();
         Ok(delivered)
     }
 
-    async fn read_after(&self, cursor: &Cursor, limit: usize) -> Result<Delivered, Error> {
-        let mut snapshot = begin(&self.pool, "BEGIN").await.map_err(failed)?;
-        let meta = self.own_meta(&mut snapshot).await?;
+    /// What comes after a cursor; none if this does not look like the log in which it was taken.
+    async fn read_after(
+        &self,
+        reader: &mut Reader<'_>,
+        cursor: &Cursor,
+        limit: usize,
+    ) -> Result<Option<Delivered>, Error> {
+        let mut snapshot = reader.begin().await.map_err(failed)?;
+        let delivered = self.read_in(&mut snapshot, cursor, limit).await?;
+        // Before anything else is done: a checkpoint would wait for it.
+        snapshot.rollback().await.map_err(failed)?;
+        Ok(delivered)
+    }
+
+    async fn read_in(
+        &self,
+        snapshot: &mut SqliteConnection,
+        cursor: &Cursor,
+        limit: usize,
+    ) -> Result<Option<Delivered>, Error> {
+        let meta = self.own_meta(snapshot).await?;
         if cursor.source() != self.id || cursor.epoch().get() != meta.epoch {
-            return Ok(Delivered::OtherEpoch);
+            return Ok(Some(Delivered::OtherEpoch));
         }
         let next = cursor.horizon().get();
-        if !self.is_where_it_was(&mut snapshot, cursor, &meta).await? {
-            drop(snapshot);
-            return self.renew(cursor).await;
+        if !self.is_where_it_was(snapshot, cursor, &meta).await? {
+            return Ok(None);
         }
         if next < meta.floor {
-            return Ok(Delivered::Purged);
+            return Ok(Some(Delivered::Purged));
         }
         let part = part_of_horizon(cursor);
         let mut found = self
-            .rows(&mut snapshot, next, part, limit.clamp(1, ROWS_A_READ_MAX))
+            .rows(snapshot, next, part, limit.clamp(1, ROWS_A_READ_MAX))
             .await?;
         if found.is_cut_where_no_cursor_can_say() {
-            found = self.rows(&mut snapshot, next, part, usize::MAX).await?;
+            found = self.rows(snapshot, next, part, usize::MAX).await?;
         }
-        Ok(Delivered::Rows(self.batch(cursor, &meta, found)))
+        Ok(Some(Delivered::Rows(self.batch(cursor, &meta, found))))
     }
 
     /// Begins a new epoch if this is certainly not the log in which the cursor was taken: asked again where nobody else writes,

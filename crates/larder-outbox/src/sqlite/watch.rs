@@ -1,14 +1,15 @@
-//! [`Watch`]: whether anybody has committed anything since a read, without reading a table.
+//! [`Watch`]: the connection that reads the log, and whether anybody has committed anything since a read, without reading a table.
 //!
-//! SQLite tells each connection a number that changes with every commit of another one (`PRAGMA data_version`). So a connection
-//! that never writes is kept for it, beside the pool. What is always true: without such a connection nothing is known, and
+//! SQLite tells each connection a number that changes with every commit of another one (`PRAGMA data_version`). So one that never
+//! writes is kept for it, beside the pool, and reads as well: a pool that is used up holds up no follower. What is always true: without such a connection nothing is known, and
 //! the log is read; numbers of two connections are never compared, since each begins anew.
 
 use larder_core::{AsOf, Cursor};
-use sqlx::{Connection as _, SqliteConnection, SqlitePool};
-use tokio::sync::Mutex;
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection as _, Executor as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
 
-use super::is_in_memory;
+use super::{acquire, is_in_memory};
 
 #[derive(Default)]
 pub(super) struct Watch {
@@ -80,44 +81,92 @@ impl Watch {
         first || kept.file == found
     }
 
+    /// What reads the log: a connection of its own, which cannot write and takes none from the pool. Of a database in memory, and while
+    /// no more can be opened, it is one of the pool. One reads at a time.
+    pub(super) async fn reader<'a>(&'a self, pool: &SqlitePool) -> Result<Reader<'a>, sqlx::Error> {
+        let mut kept = self.kept.lock().await;
+        if is_in_memory(pool) {
+            return Ok(Reader {
+                kept,
+                connection: Reading::Pooled(acquire(pool).await?),
+            });
+        }
+        // Taken out, so that one that fails, or whose answer nobody waits for, is not asked again.
+        let connection = match kept.connection.take() {
+            Some(connection) => Reading::Own(connection),
+            None => match connect(pool).await {
+                Ok(connection) => {
+                    kept.connected += 1;
+                    Reading::Own(connection)
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the log is read over a connection of the pool");
+                    Reading::Pooled(acquire(pool).await?)
+                }
+            },
+        };
+        Ok(Reader { kept, connection })
+    }
+}
+
+async fn connect(pool: &SqlitePool) -> Result<SqliteConnection, sqlx::Error> {
+    let mut connection = SqliteConnection::connect_with(&pool.connect_options()).await?;
+    connection.execute("PRAGMA query_only = ON").await?;
+    Ok(connection)
+}
+
+/// The connection that reads, for as long as this is held.
+pub(super) struct Reader<'a> {
+    kept: MutexGuard<'a, Kept>,
+    connection: Reading,
+}
+
+enum Reading {
+    Own(SqliteConnection),
+    Pooled(PoolConnection<Sqlite>),
+}
+
+impl Reader<'_> {
+    /// A snapshot, from its first statement on.
+    pub(super) async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
+        match &mut self.connection {
+            Reading::Own(connection) => connection.begin().await,
+            Reading::Pooled(connection) => connection.begin().await,
+        }
+    }
+
     /// The number of now, and the point of the last read if that was from this cursor and nothing was committed since. None where
     /// it cannot be told: then the log must be read.
-    pub(super) async fn ask(&self, pool: &SqlitePool, cursor: &Cursor) -> Option<(Version, Option<AsOf>)> {
-        if is_in_memory(pool) {
+    pub(super) async fn ask(&mut self, cursor: &Cursor) -> Option<(Version, Option<AsOf>)> {
+        let Reading::Own(connection) = &mut self.connection else {
             return None;
-        }
-        let mut kept = self.kept.lock().await;
-        // Taken out, so that one that fails, or whose answer nobody waits for, is not asked again.
-        let connection = kept.connection.take();
-        let mut connection = match connection {
-            Some(connection) => connection,
-            None => {
-                let options = pool.connect_options();
-                let connection = SqliteConnection::connect_with(&options).await.ok()?;
-                kept.connected += 1;
-                connection
-            }
         };
         let number: i64 = sqlx::query_scalar("PRAGMA data_version")
-            .fetch_one(&mut connection)
+            .fetch_one(connection)
             .await
             .ok()?;
-        kept.connection = Some(connection);
         let version = Version {
-            connected: kept.connected,
+            connected: self.kept.connected,
             number,
         };
-        let quiet = kept.quiet.as_ref();
+        let quiet = self.kept.quiet.as_ref();
         let quiet = quiet.filter(|quiet| quiet.version == version && quiet.cursor == *cursor);
         Some((version, quiet.map(|quiet| quiet.as_of)))
     }
 
     /// A read that began after the number was seen left nothing over.
-    pub(super) async fn quiet(&self, version: Version, cursor: &Cursor, as_of: AsOf) {
-        self.kept.lock().await.quiet = Some(Quiet {
+    pub(super) fn quiet(&mut self, version: Version, cursor: &Cursor, as_of: AsOf) {
+        self.kept.quiet = Some(Quiet {
             version,
             cursor: cursor.clone(),
             as_of,
         });
+    }
+
+    /// Nothing has failed: the connection is kept for the next.
+    pub(super) fn keep(mut self) {
+        if let Reading::Own(connection) = self.connection {
+            self.kept.connection = Some(connection);
+        }
     }
 }

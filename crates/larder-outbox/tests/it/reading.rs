@@ -1,5 +1,7 @@
 //! The log as a source.
 
+use std::time::Duration;
+
 use larder_core::{Cursor, Delivered, Invalidations, Namespace, Position, Target};
 use larder_testkit::{Random, for_each_seed};
 
@@ -191,6 +193,36 @@ async fn no_checkpoint_waits_for_a_reader() {
         assert_eq!((busy, left, moved), (0, 0, 0), "everything is in the file");
         ground.outbox.record_alone(&user(1)).await.unwrap();
     }
+}
+
+/// The log is read over a connection of its own: transactions that hold every connection of the pool hold up no follower, nor does one
+/// that writes in them.
+///
+/// Contract: O41, O58 (partial: nothing is dropped or delayed by what others do)
+#[tokio::test]
+async fn a_pool_that_is_used_up_holds_up_no_follower() {
+    let ground = ground(MODES[0]).await;
+    let fence = larder_core::Fence::builder().build().unwrap();
+    let mut follower = ground.outbox.follower(&fence).build().unwrap();
+    follower.step().await.unwrap();
+    let pin = fence.pin(&[Target::entity("user", 1).unwrap()]).unwrap();
+    ground.outbox.record_alone(&user(1)).await.unwrap();
+    let mut held = Vec::new();
+    let mut writer = ground.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    sqlx::query("INSERT INTO users VALUES (1, 'Ada')")
+        .execute(&mut *writer)
+        .await
+        .unwrap();
+    while held.len() + 1 < 4 {
+        held.push(ground.pool.begin().await.unwrap());
+    }
+    let step = tokio::time::timeout(Duration::from_secs(5), follower.step());
+    let step = step.await.expect("the pool has no connection to give").unwrap();
+    assert!(step.caught_up && !pin.is_fresh());
+    let head = ground.outbox.head().await.unwrap();
+    assert_eq!(head.as_of.point(), 1, "what is not committed is not seen");
+    drop(held);
+    writer.commit().await.unwrap();
 }
 
 /// Rows of one commit keep their order over several batches, and come in parts; also where somebody else has given them numbers that no cursor can say.
