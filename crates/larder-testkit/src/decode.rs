@@ -15,6 +15,8 @@ mod container;
 mod cursor;
 mod fence;
 pub mod frame;
+#[cfg(feature = "outbox")]
+mod row;
 mod target_text;
 mod token;
 
@@ -22,7 +24,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The names of the checks of parts above core, which are built with the part's feature only.
-pub const OF_PARTS: &[&str] = &["container"];
+pub const OF_PARTS: &[&str] = &["container", "row"];
 
 /// Every check that is built, by the name of its fuzz target and of the folder of its seeds.
 pub const CHECKS: &[Check] = &[
@@ -42,6 +44,11 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "frame",
         run: frame::check,
+    },
+    #[cfg(feature = "outbox")]
+    Check {
+        name: "row",
+        run: row::check,
     },
     Check {
         name: "target_text",

@@ -50,5 +50,9 @@ mod found;
 mod found_by_tampering;
 // Processes that are killed.
 mod processes;
+// Commits of which nobody can say whether they happened.
+mod deciding;
 // Restored and replaced files.
 mod epochs;
+// Rows of any bytes.
+mod seeds;

@@ -198,7 +198,7 @@ async fn no_checkpoint_waits_for_a_reader() {
 /// The log is read over a connection of its own: transactions that hold every connection of the pool hold up no follower, nor does one
 /// that writes in them.
 ///
-/// Contract: O41, O58 (partial: nothing is dropped or delayed by what others do)
+/// Contract: O41
 #[tokio::test]
 async fn a_pool_that_is_used_up_holds_up_no_follower() {
     let ground = ground(MODES[0]).await;
@@ -271,7 +271,7 @@ async fn a_large_commit_of_many_batches_comes_in_parts() {
         let mut claimed = Vec::new();
         loop {
             let claim = store
-                .claim("default", "worker", 9, std::time::Duration::from_secs(30))
+                .claim("default", "worker", 9, Duration::from_secs(30))
                 .await
                 .unwrap();
             if claim.is_empty() {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use larder_core::{
     Applied, AsOf, Batch, BoxFuture, Certainty, Cursor, Delivered, Epoch, Fence, Head, Invalidation,
-    LaneState, Position, Source, SourceError, SourceId, Target, Timestamp, Token,
+    Invalidations, LaneState, Position, Source, SourceError, SourceId, Target, Timestamp, Token,
 };
-use larder_outbox::Follower;
+use larder_outbox::{Count, Follower, Outbox};
 use larder_testkit::{SimClock, SimRuntime};
 
 use super::ground::{MODES, ground, user};
@@ -339,4 +339,81 @@ async fn a_follower_runs_until_it_is_told_to_stop() {
         .unwrap();
     assert_eq!(follower.handle().status().rows, 5);
     drop(follower);
+}
+
+/// No hint reaches a process from another one, and each row comes all the same: the log is read at every poll.
+///
+/// Contract: O101
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_which_no_hint_came_are_read_by_the_next_poll() {
+    for mode in MODES {
+        let ground = ground(mode).await;
+        let deaf = Outbox::builder(ground.pool.clone());
+        let deaf = deaf.open().await.unwrap();
+        let fence = Fence::builder().build().unwrap();
+        let mut follower = deaf.follower(&fence).build().unwrap();
+        follower.step().await.unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(async move { follower.run(async { drop(stopped.await) }).await });
+        for id in 0..5 {
+            let pin = fence.pin(&[Target::entity("user", id).unwrap()]).unwrap();
+            let token = ground.outbox.record_alone(&user(id)).await.unwrap();
+            let applied = tokio::time::timeout(Duration::from_secs(20), fence.when_applied(token)).await;
+            assert_eq!(applied.unwrap(), Applied::Yes);
+            assert!(!pin.is_fresh());
+        }
+        stop.send(()).unwrap();
+        running.await.unwrap().unwrap();
+    }
+}
+
+/// However many rows one sender records, however old they are and however often they name the same: each is delivered, and what is still to
+/// come is shown as lag.
+///
+/// Contract: O58, O109 (partial: lag)
+#[tokio::test]
+async fn regression_7_nothing_is_dropped_for_its_number_sender_or_age() {
+    const BATCHES: u64 = 15;
+    const TARGETS: u64 = 2_000;
+    let ground = ground(MODES[0]).await;
+    let fence = Fence::builder().build().unwrap();
+    let mut follower = ground
+        .outbox
+        .follower(&fence)
+        .rows_a_read(10_000)
+        .build()
+        .unwrap();
+    follower.step().await.unwrap();
+    let sender = Outbox::builder(ground.pool.clone());
+    let sender = sender.open().await.unwrap();
+    let targets: Vec<Target> = (0..TARGETS)
+        .map(|id| Target::entity("user", id).unwrap())
+        .collect();
+    let mut batch = Invalidations::default();
+    for target in &targets {
+        batch.push(target.clone()).unwrap();
+    }
+    let mut pins = Vec::new();
+    for _ in 0..BATCHES {
+        pins.push(fence.pin(&targets[..8]).unwrap());
+        sender.record_alone(&batch).await.unwrap();
+    }
+    // As if they had been recorded a year ago.
+    sqlx::query("UPDATE larder_log SET recorded_at = recorded_at - 31536000000000")
+        .execute(&ground.pool)
+        .await
+        .unwrap();
+    let store = ground.outbox.store();
+    let (mut rows, mut all) = (0, false);
+    while !all {
+        let step = follower.step().await.unwrap();
+        assert!(!step.gap);
+        (rows, all) = (rows + step.rows as u64, step.caught_up);
+        let status = follower.handle().status();
+        assert!(status.lag > Some(Duration::from_secs(360 * 86_400)), "{status:?}");
+        let behind = store.behind(&status.cursor.unwrap()).await.unwrap();
+        assert_eq!(behind.rows, Count::Exactly(BATCHES * TARGETS - rows));
+    }
+    assert_eq!(rows, BATCHES * TARGETS, "each of them, though one would do");
+    assert!(pins.iter().all(|pin| !pin.is_fresh()));
 }
