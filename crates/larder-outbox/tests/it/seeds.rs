@@ -8,6 +8,7 @@ use larder_testkit::decode::{Check, Tally};
 ///
 /// Contract: O56, O88 (partial: rows of any bytes)
 #[test]
+#[expect(clippy::print_stdout, reason = "the name is what a failure is found by")]
 fn every_seed_keeps_to_its_check() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/row");
     let (check, tally) = (Check::named("row"), Tally::new());
