@@ -143,6 +143,13 @@ impl Invalidations {
         }
     }
 
+    /// The same batch, recorded for another reason.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<Reason>) -> Self {
+        self.reason = reason.into();
+        self
+    }
+
     /// How many targets of one family the batch holds before it widens them. What it holds already counts.
     /// Default: 4,096.
     ///

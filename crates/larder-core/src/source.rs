@@ -99,6 +99,8 @@ pub struct Batch {
     pub widened: WidenedRows,
     /// When this was read, by the clock of the source: what its rows were recorded by.
     pub read_at: Option<Timestamp>,
+    /// The greatest position that was given out when this was read, where that is known.
+    pub head: Option<Position>,
 }
 
 /// Rows of a log that could not be read, by what was delivered in their place.
@@ -139,6 +141,7 @@ impl Batch {
             caught_up,
             widened: WidenedRows::default(),
             read_at: None,
+            head: None,
         }
     }
 
@@ -153,6 +156,13 @@ impl Batch {
     #[must_use]
     pub fn with_read_at(mut self, read_at: Timestamp) -> Batch {
         self.read_at = Some(read_at);
+        self
+    }
+
+    /// The same, read when this was the greatest position that had been given out. Default: that is not known.
+    #[must_use]
+    pub fn with_head(mut self, head: Position) -> Batch {
+        self.head = Some(head);
         self
     }
 }

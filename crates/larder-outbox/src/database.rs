@@ -55,6 +55,9 @@ pub trait Backend: sqlx::Database {
         connection: &'a mut Self::Connection,
         names: &'a Names,
     ) -> BoxFuture<'a, Result<Position, sqlx::Error>>;
+    /// How many rows this connection has changed since it was opened.
+    #[doc(hidden)]
+    fn changes(connection: &mut Self::Connection) -> BoxFuture<'_, Result<i64, sqlx::Error>>;
     /// Everything that was recorded above a position, by whoever.
     #[doc(hidden)]
     fn since<'a>(

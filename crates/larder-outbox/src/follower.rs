@@ -244,6 +244,7 @@ impl Follower {
 
     fn flush(&mut self, head: &Head, gap: Gap) {
         self.seat.lane.begin(head);
+        self.board.lock().began(head);
         self.seat.lane.forget_unconfirmed();
         self.seat.forget_all();
         let told = self.seat.flush(gap.reason());
@@ -284,7 +285,7 @@ impl Follower {
         let sinks = told.widened;
         self.keep(told);
         self.seat.lane.publish(&batch.cursor, &[]);
-        self.board.lock().applied(&batch.widened, sinks, lag);
+        self.board.lock().applied(&batch.widened, sinks, lag, batch.head);
         if !rows.is_empty() {
             self.report(|metrics| metrics.applied(&batch.widened, sinks, lag));
         }

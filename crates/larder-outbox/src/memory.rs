@@ -394,7 +394,8 @@ impl State {
         Delivered::Rows(
             Batch::new(rows, cursor, as_of, caught_up)
                 .with_widened(widened)
-                .with_read_at(now),
+                .with_read_at(now)
+                .with_head(Position::new(self.next.saturating_sub(1))),
         )
     }
 

@@ -22,6 +22,8 @@ pub struct Given {
     pub(crate) position: Position,
     pub(crate) epoch: Epoch,
     pub(crate) at: Timestamp,
+    /// How many rows the connection had changed before.
+    pub(crate) changes: i64,
 }
 
 /// What became of it.

@@ -99,6 +99,10 @@ impl Backend for Sqlite {
         Box::pin(record::counter(connection, names))
     }
 
+    fn changes(connection: &mut SqliteConnection) -> BoxFuture<'_, Result<i64, sqlx::Error>> {
+        Box::pin(record::changes(connection))
+    }
+
     fn since<'a>(
         connection: &'a mut SqliteConnection,
         names: &'a Names,

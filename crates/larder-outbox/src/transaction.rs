@@ -60,6 +60,24 @@ impl<'c, D: Database> OutboxTx<'c, D> {
         Ok(recorded)
     }
 
+    /// Whether rows were changed in this transaction, and nothing was recorded, by triggers neither: then nobody will hear of it. Asks the
+    /// database, if nothing was recorded here.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn has_changed_in_silence(&mut self) -> Result<bool, Error> {
+        if !self.rows.is_empty() {
+            return Ok(false);
+        }
+        let changes = D::changes(&mut self.transaction).await.map_err(D::failed)?;
+        // One is that of the counter, when the transaction began.
+        if changes <= self.given.changes.saturating_add(1) {
+            return Ok(false);
+        }
+        let counter = D::counter(&mut self.transaction, &self.outbox.names).await;
+        Ok(counter.map_err(D::failed)? == self.given.position)
+    }
+
     /// Commits. What a read must not be older than to see it is the token: all that was recorded, by triggers too; one of a
     /// transaction in which nothing was recorded asks for nothing. If this node follows the log, the commit is applied to it when
     /// this returns, also if it is not known whether there was one.

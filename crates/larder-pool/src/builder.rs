@@ -54,7 +54,7 @@ pub struct PoolBuilder<T: Entity> {
     stats: bool,
     namespace: Option<Result<Namespace, larder_core::TargetError>>,
     fence: Option<Fence>,
-    when_unsure: WhenUnsure,
+    when_unsure: Option<WhenUnsure>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     runtime: Option<Arc<dyn Runtime>>,
@@ -82,7 +82,7 @@ impl<T: Entity> PoolBuilder<T> {
             stats: true,
             namespace: None,
             fence: None,
-            when_unsure: WhenUnsure::Serve,
+            when_unsure: None,
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy::new()),
             runtime: None,
@@ -195,7 +195,13 @@ impl<T: Entity> PoolBuilder<T> {
 
     /// What reads do while the fence cannot be sure to have heard of every invalidation. Default: [`WhenUnsure::Serve`].
     pub fn when_unsure(mut self, when_unsure: WhenUnsure) -> Self {
-        self.when_unsure = when_unsure;
+        self.when_unsure = Some(when_unsure);
+        self
+    }
+
+    /// [`PoolBuilder::when_unsure`], if nothing was said of it yet.
+    pub fn when_unsure_by_default(mut self, when_unsure: WhenUnsure) -> Self {
+        self.when_unsure.get_or_insert(when_unsure);
         self
     }
 
@@ -260,7 +266,7 @@ impl<T: Entity> PoolBuilder<T> {
             reclaim: self.reclaim,
             event_capacity: self.event_capacity,
             namespace,
-            when_unsure: self.when_unsure,
+            when_unsure: self.when_unsure.unwrap_or_default(),
             fetch,
             stats: self.stats,
             metrics: self.metrics.is_some(),
@@ -307,7 +313,7 @@ impl<T: Entity> PoolBuilder<T> {
                 faults.push(out_of_range(option, "0 s", "more than nothing"));
             }
         }
-        if self.when_unsure == WhenUnsure::Shorten(Duration::ZERO) {
+        if self.when_unsure == Some(WhenUnsure::Shorten(Duration::ZERO)) {
             faults.push(out_of_range("when_unsure", "0 s", "more than nothing"));
         }
     }

@@ -102,6 +102,8 @@ mod events;
 mod explain;
 mod listener;
 mod metrics;
+mod registry;
+mod snapshot;
 mod stats;
 
 pub mod limits;
@@ -142,6 +144,8 @@ pub use events::{Event, Events, RecvError, TryRecvError};
 pub use explain::{EntryState, Explanation, ResidentEntry};
 pub use listener::{Changed, Listener};
 pub use metrics::{FetchOutcome, FillRejection, LoadOutcome, MissCause, PoolMetrics, Tier};
+pub use registry::{AnyPool, Registry, RegistryError};
+pub use snapshot::Snapshot;
 pub use stats::{Loads, Misses, PoolStats, RejectedFills, Removals, SweepReport};
 
 pub use larder_derive::{Entity, EntityId};

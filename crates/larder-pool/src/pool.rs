@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Weak};
 
+use larder_core::sync::Ordering;
 use larder_core::{Cause, Fence, Invalidation, Namespace, Pin, Position, Tag, Target, ToKey};
 
 use crate::builder::check_capacity;
@@ -236,6 +237,12 @@ impl<T: Entity> Pool<T> {
     pub async fn shutdown(&self) {
         self.shared.background.stop();
         self.shared.background.ended().await;
+    }
+
+    /// From now on a call that would have to load is refused with [`FetchError::Stopped`](crate::FetchError::Stopped). Loads under way go
+    /// on, and what is in memory is read as before.
+    pub fn refuse_loads(&self) {
+        self.shared.refuses_loads.store(true, Ordering::Release);
     }
 
     /// What is charged for all residents, in bytes: exact at some moment of the call. O(1).

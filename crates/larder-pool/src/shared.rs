@@ -41,6 +41,8 @@ pub(crate) struct Shared<T: Entity> {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) runtime: Option<Arc<dyn Runtime>>,
     pub(crate) background: Background,
+    /// Calls that would load are refused.
+    pub(crate) refuses_loads: AtomicBool,
     pub(crate) metrics: Option<Arc<dyn PoolMetrics>>,
 
     pub(crate) shards: Shards<T>,
@@ -127,6 +129,7 @@ impl<T: Entity> Shared<T> {
                 weigher: parts.weigher,
                 runtime: parts.runtime,
                 background: Background::default(),
+                refuses_loads: AtomicBool::new(false),
                 draws: AtomicU64::new(0),
                 metrics: parts.metrics,
                 shards: Shards::new(count, used, eviction, clock.monotonic()),

@@ -89,6 +89,22 @@ pub use larder_core::{
 #[cfg(feature = "pool")]
 pub use larder_pool::{Entity, EntityId, Pool};
 
+// Where they meet.
+#[cfg(all(feature = "pool", feature = "outbox"))]
+mod error;
+#[cfg(all(feature = "pool", feature = "outbox"))]
+mod layer;
+
+#[cfg(all(feature = "pool", feature = "outbox"))]
+pub use error::{Error, Problem};
+#[cfg(all(feature = "pool", feature = "outbox"))]
+pub use layer::limits as layer_limits;
+#[cfg(all(feature = "pool", feature = "outbox"))]
+pub use layer::{
+    CursorStatus, Ended, Health, Layer, LayerBuilder, PartEnded, PartHealth, PoolAt, Reach, ReadAt,
+    ReaderKind, ShutdownReport, TaskState, TaskStatus, Tx,
+};
+
 #[cfg(feature = "pool")]
 pub mod pool {
     //! Typed objects in memory, by id: everything of the crate `larder-pool`, as that has it at its root. Feature `pool`, on
@@ -132,6 +148,9 @@ pub mod pool {
         SweepReport, Tier, TryRecvError,
     };
 
+    // Pools of whatever type.
+    pub use larder_pool::{AnyPool, Registry, RegistryError, Snapshot};
+
     // The words of core that stand in these interfaces: the same as at the root of this crate.
     pub use larder_pool::{
         AsOf, Explained, Fence, IntoName, Invalidation, Key, Namespace, Pin, Position, Runtime, Stamp, Tag,
@@ -139,10 +158,10 @@ pub mod pool {
     };
 }
 
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "outbox")]
 pub mod outbox {
     //! Invalidations in one's own SQL transactions: everything of the crate `larder-outbox`, as that has it at its root.
-    //! Feature `sqlite`.
+    //! Feature `outbox`, which `outbox-sqlite` brings.
 
     pub use larder_outbox::{
         Backoff, Beaten, Behind, Claim, CommitError, CommitOrder, Completed, ConfigError, ConfigFault, Count,
@@ -183,15 +202,15 @@ mod pages {
     #[doc = include_str!("../../../docs/guide/expiry.md")]
     struct ExpiryPage;
 
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "outbox-sqlite")]
     #[doc = include_str!("../../../docs/guide/recording.md")]
     struct RecordingPage;
 
-    #[cfg(all(feature = "pool", feature = "sqlite"))]
+    #[cfg(all(feature = "pool", feature = "outbox-sqlite"))]
     #[doc = include_str!("../../../docs/guide/following.md")]
     struct FollowingPage;
 
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "outbox-sqlite")]
     #[doc = include_str!("../../../docs/guide/relays.md")]
     struct RelaysPage;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use larder_core::sync::{Arc, Mutex, Weak};
-use larder_core::{Cursor, Epoch, LaneState, Moment, SourceError, SourceId, WidenedRows};
+use larder_core::{Cursor, Epoch, Head, LaneState, Moment, Position, SourceError, SourceId, WidenedRows};
 
 use super::{Gap, Membership, Step};
 use crate::seat::Seat;
@@ -17,6 +17,7 @@ pub(super) struct Board {
     gaps: Vec<GapCount>,
     last_gap: Option<&'static str>,
     lag: Option<Duration>,
+    head: Option<Position>,
     state: Option<(LaneState, Moment)>,
     pub(super) unsure_sinks: usize,
     failures: u64,
@@ -54,6 +55,8 @@ pub struct FollowerStatus {
     pub since: Option<Moment>,
     /// How long after its commit the oldest row of the last rows was read, by the source's clock on both sides.
     pub lag: Option<Duration>,
+    /// The greatest position of the source when its rows were last read, where it says so.
+    pub head: Option<Position>,
     /// What was applied as something wider, by cause.
     pub widened: Widenings,
     /// How often this node was flushed, since it could not be told what it had missed.
@@ -141,7 +144,19 @@ impl Board {
         }
     }
 
-    pub(super) fn applied(&mut self, rows: &WidenedRows, sinks: usize, lag: Option<Duration>) {
+    /// It goes on from here.
+    pub(super) fn began(&mut self, head: &Head) {
+        let last = head.cursor.horizon().get().checked_sub(1);
+        self.head = last.map(Position::new);
+    }
+
+    pub(super) fn applied(
+        &mut self,
+        rows: &WidenedRows,
+        sinks: usize,
+        lag: Option<Duration>,
+        head: Option<Position>,
+    ) {
         let add =
             |to: &mut u64, more: usize| *to = to.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
         add(&mut self.widened.to_collection, rows.to_collection);
@@ -149,6 +164,7 @@ impl Board {
         add(&mut self.widened.to_everything, rows.to_everything);
         add(&mut self.widened.sinks, sinks);
         self.lag = lag.or(self.lag);
+        self.head = head.or(self.head);
     }
 
     /// Whether this is another state than the one before.
@@ -205,6 +221,7 @@ impl FollowerHandle {
             gaps_by_cause: board.gaps.clone(),
             since: board.state.map(|(_, since)| since),
             lag: board.lag,
+            head: board.head,
             epoch,
             sinks: seat.as_ref().map_or(0, |seat| seat.fence.sinks().len()),
             last_gap: board.last_gap,

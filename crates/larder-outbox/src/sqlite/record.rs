@@ -81,7 +81,7 @@ fn raise(names: &Names, time: &str) -> String {
     format!(
         "UPDATE {p}meta SET value = value + 1 WHERE key = 'position' \
          RETURNING value, (SELECT value FROM {p}meta WHERE key = 'source'), \
-         (SELECT value FROM {p}meta WHERE key = 'epoch'), {time}, changes()"
+         (SELECT value FROM {p}meta WHERE key = 'epoch'), {time}, changes(), total_changes()"
     )
 }
 
@@ -99,6 +99,7 @@ fn given(row: &SqliteRow, source: SourceId) -> Result<Given, Error> {
         position: Position::new(position),
         epoch: Epoch::new(number(2)?),
         at: Timestamp::from_micros(row.try_get(3).map_err(failed)?),
+        changes: row.try_get(5).map_err(failed)?,
     })
 }
 
@@ -213,6 +214,13 @@ fn bound<'q>(
             .bind(rest);
     }
     query
+}
+
+/// How many rows the connection has changed since it was opened.
+pub(super) async fn changes(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT total_changes()")
+        .fetch_one(connection)
+        .await
 }
 
 /// The last position that was given out, as this transaction sees it.

@@ -298,6 +298,7 @@ impl SqliteSource {
         Batch::new(delivered, cursor, as_of, next.is_none())
             .with_widened(widened)
             .with_read_at(Timestamp::from_micros(meta.now))
+            .with_head(Position::new(meta.position))
     }
 
     /// The cursor after rows that are followed by one of the commit `next`. If that is the commit of the last of them, it came

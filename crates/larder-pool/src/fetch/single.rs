@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use larder_core::sync::Ordering;
 use larder_core::{Applied, AsOf, Moment, TaskFuture, Token};
 use larder_memory::flight::Landed;
 
@@ -211,6 +212,9 @@ impl<T: Entity> Shared<T> {
 
     /// Whether the pool can do what is asked for.
     pub(super) fn check_plan(&self, plan: &Plan) -> Result<(), FetchError> {
+        if self.refuses_loads.load(Ordering::Acquire) {
+            return Err(FetchError::Stopped);
+        }
         match plan.needs_runtime() {
             Some(option) if self.runtime.is_none() => Err(FetchError::NeedsRuntime { option }),
             _ if plan.detach && self.background.is_stopped() => Err(FetchError::Stopped),
@@ -421,9 +425,7 @@ impl<T: Entity> Shared<T> {
         F: Future<Output = Result<Loaded<T>, FetchError>> + MaybeSend + 'static,
     {
         if let Some(at) = self.absence(hash, id) {
-            self.fetches
-                .negative
-                .fetch_add(1, larder_core::sync::Ordering::Relaxed);
+            self.fetches.negative.fetch_add(1, Ordering::Relaxed);
             return Some(self.answer_nothing(at));
         }
         if plan.stale_while_revalidate.is_none() && plan.stale_on_error.is_none() {

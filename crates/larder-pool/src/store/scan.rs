@@ -42,6 +42,11 @@ impl<'a, T: Entity> Scan<'a, T> {
         }
     }
 
+    /// The commit after which it looks.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// Every live row, shard by shard, in no order that means anything.
     pub(crate) fn rows(&self) -> impl Iterator<Item = Row<T>> {
         let judge = self.pool.judge();

@@ -26,6 +26,8 @@ mod bounds;
 mod watching;
 // Operations in memory: what each does, refuses and survives, alone and beside others.
 mod memory;
+// Pools by their type and without it, and views of what they held.
+mod registry;
 
 // Values as bytes.
 #[cfg(feature = "serde")]

@@ -1,0 +1,323 @@
+//! [`LayerBuilder`]: takes the builders of the parts, unbuilt, gives them one fence, clock, runtime and name, and builds them together.
+
+mod unbuilt;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::sync::Mutex;
+use larder_core::{BoxFuture, Clock, Entropy, Fence, Runtime, Source, SourceId, SystemClock, SystemEntropy};
+use larder_outbox::{
+    Database, Follower, FollowerBuilder, OutboxBuilder, OutboxStore, Publish, RelayBuilder, Waiter,
+};
+use larder_pool::{Entity, PoolBuilder, Registry, TokioRuntime, WhenUnsure};
+
+use self::unbuilt::{Common, Unbuilt, UnbuiltPool, Unopened, UnopenedOutbox, UnopenedRelay};
+use super::limits::{FRESHNESS, NAME_BYTES_MAX, POOLS_MAX};
+use super::parts::{Followed, Log};
+use super::shutdown::Closing;
+use super::tasks::{Done, Progress, Stop, Supervisor};
+use super::{Layer, Shared};
+use crate::{Error, Problem};
+
+/// How long a relay may rest between two looks.
+const RELAY_PERIOD: Duration = Duration::from_secs(60);
+
+/// Says what a layer is to be. Options of the parts are said to their own builders.
+#[must_use = "a builder does nothing until it opens"]
+pub struct LayerBuilder {
+    name: String,
+    node: Option<String>,
+    freshness: Duration,
+    when_unsure: WhenUnsure,
+    requires_record: bool,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    runtime: Option<Arc<dyn Runtime>>,
+    pools: Vec<Box<dyn UnbuiltPool>>,
+    outboxes: Vec<Box<dyn UnopenedOutbox>>,
+    sources: Vec<Arc<dyn Source>>,
+    tune: Box<dyn Fn(FollowerBuilder) -> FollowerBuilder + Send + Sync>,
+    relays: Vec<Box<dyn UnopenedRelay>>,
+}
+
+impl LayerBuilder {
+    pub(super) fn new(name: String) -> Self {
+        LayerBuilder {
+            name,
+            node: None,
+            freshness: FRESHNESS,
+            when_unsure: WhenUnsure::Bypass,
+            requires_record: false,
+            clock: Arc::new(SystemClock::new()),
+            entropy: Arc::new(SystemEntropy::new()),
+            runtime: None,
+            pools: Vec::new(),
+            outboxes: Vec::new(),
+            sources: Vec::new(),
+            tune: Box::new(|follower| follower),
+            relays: Vec::new(),
+        }
+    }
+
+    /// The name of this node among all that follow the same source: 1 to 128 bytes without control characters. Default: a random one.
+    pub fn node(mut self, name: impl Into<String>) -> Self {
+        self.node = Some(name.into());
+        self
+    }
+
+    /// For how long this node is sure of what it keeps after it has heard from its source, and what reads of pools that say nothing of it
+    /// do afterwards. Default: 2 s, and [`WhenUnsure::Bypass`].
+    pub fn freshness(mut self, bound: Duration, policy: WhenUnsure) -> Self {
+        (self.freshness, self.when_unsure) = (bound, policy);
+        self
+    }
+
+    /// Whether a transaction that wrote and recorded nothing is rolled back. Default: false, and it warns.
+    pub fn require_record(mut self, required: bool) -> Self {
+        self.requires_record = required;
+        self
+    }
+
+    /// A pool, reached by its type.
+    pub fn pool<T: Entity>(mut self, builder: PoolBuilder<T>) -> Self {
+        self.pools.push(Box::new(Unbuilt { label: None, builder }));
+        self
+    }
+
+    /// One more pool of a type, reached by its type and a label.
+    pub fn pool_as<T: Entity>(mut self, label: impl Into<String>, builder: PoolBuilder<T>) -> Self {
+        let label = Some(label.into());
+        self.pools.push(Box::new(Unbuilt { label, builder }));
+        self
+    }
+
+    /// An outbox, which this node records in and follows. Its tables must be there: see [`OutboxBuilder::migrate`].
+    pub fn outbox<D: Database>(mut self, builder: OutboxBuilder<D>) -> Self {
+        self.outboxes.push(Box::new(builder));
+        self
+    }
+
+    /// One more source to be followed.
+    pub fn follow(mut self, source: Arc<dyn Source>) -> Self {
+        self.sources.push(source);
+        self
+    }
+
+    /// What else followers are to be: how often they ask, how many rows at once. The bound on freshness is the layer's.
+    pub fn followers(
+        mut self,
+        tune: impl Fn(FollowerBuilder) -> FollowerBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.tune = Box::new(tune);
+        self
+    }
+
+    /// A relay over the layer's outbox: `make` is given its store. It runs as one of the layer's tasks.
+    pub fn relay<P: Publish + 'static>(
+        mut self,
+        make: impl FnOnce(Arc<dyn OutboxStore>) -> RelayBuilder<P> + Send + Sync + 'static,
+    ) -> Self {
+        self.relays.push(Box::new(Unopened(make)));
+        self
+    }
+
+    /// Where time comes from. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where randomness comes from. Default: [`SystemEntropy`].
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// Where tasks run. Default: tokio's, if the layer is opened within one.
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Checks everything, builds all parts, and starts the tasks. Returns once each follower has made its first
+    /// round, or its source has not answered: [`Layer::health`] says which.
+    ///
+    /// # Errors
+    /// [`Error::NoRuntime`]; [`Error::Invalid`] with all faults; [`Error::NodeInUse`]; what a part says. Then nothing was started.
+    pub async fn open(self) -> Result<Layer, Error> {
+        let common = self.common()?;
+        let mut problems = self.problems();
+        let registry = Registry::new();
+        let mut pools = Vec::new();
+        for pool in self.pools {
+            pools.extend(pool.build(&common, &registry, &mut problems));
+        }
+        if !problems.is_empty() {
+            return Err(Error::Invalid { problems });
+        }
+        // From here on the database is asked.
+        let mut opened = Vec::new();
+        for outbox in self.outboxes {
+            opened.push(outbox.open(&common).await?);
+        }
+        let first = opened.first();
+        let waiter = first.map_or_else(|| Waiter::new(&common.fence), |first| first.waiter.clone());
+        let store = first.map(|first| Arc::clone(&first.store));
+        let tune = |follower: FollowerBuilder| {
+            (self.tune)(follower)
+                .freshness(self.freshness)
+                .runtime(Arc::clone(&common.runtime))
+                .entropy(Arc::clone(&common.entropy))
+        };
+        let mut followers = Vec::new();
+        let mut logs: Vec<Arc<dyn Log>> = Vec::new();
+        for opened in opened {
+            followers.push((opened.source, tune(opened.follower).build()?));
+            logs.push(opened.log);
+        }
+        for source in self.sources {
+            let follower = Follower::builder(Arc::clone(&source), &common.fence);
+            followers.push((source.id(), tune(follower).build()?));
+        }
+        let mut relays = Vec::new();
+        for relay in self.relays {
+            let store = store.clone().ok_or(Error::NotConfigured { part: "outbox" })?;
+            relays.push(relay.open(store, &common).await?);
+        }
+        let tasks = Supervisor::new(Arc::clone(&common.runtime), Arc::clone(&common.clock));
+        let followed = follow(&tasks, followers).await?;
+        for relay in relays {
+            tasks.run(relay.name, RELAY_PERIOD, relay.progress, relay.work);
+        }
+        Ok(Layer {
+            shared: Arc::new(Shared {
+                name: self.name,
+                fence: common.fence,
+                clock: common.clock,
+                waiter: waiter.runtime(Arc::clone(&common.runtime)),
+                runtime: common.runtime,
+                registry,
+                pools,
+                logs,
+                followed,
+                requires_record: self.requires_record,
+                silent: Mutex::default(),
+                tasks,
+                closing: Closing::default(),
+            }),
+        })
+    }
+
+    /// What every part is given.
+    fn common(&self) -> Result<Common, Error> {
+        let ambient = || TokioRuntime::current().map(|runtime| Arc::new(runtime) as Arc<dyn Runtime>);
+        let runtime = self.runtime.clone().or_else(ambient).ok_or(Error::NoRuntime)?;
+        let fence = Fence::builder()
+            .clock(Arc::clone(&self.clock))
+            .entropy(Arc::clone(&self.entropy))
+            .build()?;
+        Ok(Common {
+            node: self.node.clone(),
+            when_unsure: self.when_unsure,
+            fence,
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            runtime,
+        })
+    }
+
+    /// What is wrong with the layer's own options, and with those of outboxes.
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let names = [("name", Some(&self.name)), ("node", self.node.as_ref())];
+        for (option, name) in names
+            .into_iter()
+            .filter_map(|(option, name)| Some((option, name?)))
+        {
+            let is_good = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
+            if !is_good {
+                let allowed = format!("1 to {NAME_BYTES_MAX} bytes without control characters");
+                problems.push(Problem::new("layer", option, format!("{name:?}"), allowed));
+            }
+        }
+        let (least, most) = larder_outbox::limits::FRESHNESS_RANGE;
+        if !(least..=most).contains(&self.freshness) {
+            let allowed = format!("{least:?} to {most:?}");
+            problems.push(Problem::new(
+                "layer",
+                "freshness",
+                format!("{:?}", self.freshness),
+                allowed,
+            ));
+        }
+        if self.pools.len() > POOLS_MAX {
+            problems.push(Problem::new(
+                "layer",
+                "pool",
+                self.pools.len(),
+                format!("at most {POOLS_MAX} pools"),
+            ));
+        }
+        for (at, pool) in self.pools.iter().enumerate() {
+            let (before, _) = self.pools.split_at(at);
+            if before.iter().any(|other| other.place() == pool.place()) {
+                let allowed = "one pool for each type and label".to_owned();
+                problems.push(Problem::new(pool.part(), "label", "there already", allowed));
+            }
+        }
+        if !self.relays.is_empty() && self.outboxes.is_empty() {
+            problems.push(Problem::new("layer", "relay", "given", "with an outbox"));
+        }
+        for outbox in &self.outboxes {
+            outbox.check(&mut problems);
+        }
+        problems
+    }
+}
+
+/// Makes each follower a task. One whose name is taken is no reason to be restarted but to be told: so its first round is waited for.
+async fn follow(tasks: &Supervisor, followers: Vec<(SourceId, Follower)>) -> Result<Vec<Followed>, Error> {
+    let mut followed = Vec::new();
+    for (source, mut follower) in followers {
+        match follower.step().await {
+            // A source that does not answer yet is asked again by the task.
+            Ok(_) | Err(larder_outbox::Error::Source(_)) => {}
+            Err(larder_outbox::Error::NodeInUse { node, last_seen }) => {
+                return Err(Error::NodeInUse { node, last_seen });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let handle = follower.handle();
+        let progress = handle.clone();
+        let progress: Progress = Box::new(move || progress.status().last_contact);
+        let follower = Arc::new(tokio::sync::Mutex::new(follower));
+        let work = move |stop: Stop| -> BoxFuture<'static, Done> {
+            let follower = Arc::clone(&follower);
+            Box::pin(async move {
+                // Held by nobody else: a task runs once at a time.
+                let done = follower.lock().await.run(stop.stopped()).await;
+                done.map_err(Into::into)
+            })
+        };
+        tasks.run(format!("follower {source}"), follower_period(), progress, work);
+        followed.push(Followed { source, handle });
+    }
+    Ok(followed)
+}
+
+/// How seldom a follower may ask its source, whatever it was told.
+fn follower_period() -> Duration {
+    Duration::from_secs(5)
+}
+
+impl fmt::Debug for LayerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerBuilder")
+            .field("name", &self.name)
+            .field("pools", &self.pools.len())
+            .field("outboxes", &self.outboxes.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,36 @@
+//! The bounds of a layer, each with its default where it is an option.
+
+use std::time::Duration;
+
+/// How many pools a layer may have.
+pub const POOLS_MAX: usize = 256;
+
+/// How long a name may be, in bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// For how long a node is sure of what it keeps after it has heard from its source, by default.
+pub const FRESHNESS: Duration = Duration::from_secs(2);
+
+/// How long a read with a token waits for this node, by default, before it goes to the origin.
+pub const WAIT_AT_MOST: Duration = Duration::from_millis(100);
+
+/// After how long a task is run again that has ended; doubling.
+pub const RESTART_AFTER: Duration = Duration::from_millis(100);
+
+/// The longest such delay.
+pub const RESTART_AFTER_MAX: Duration = Duration::from_secs(30);
+
+/// How often a task may end within [`RESTARTS_WITHIN`] before it counts as failed.
+pub const RESTARTS_MAX: usize = 10;
+
+/// See [`RESTARTS_MAX`].
+pub const RESTARTS_WITHIN: Duration = Duration::from_secs(600);
+
+/// After how many of its periods without progress a task counts as stuck.
+pub const STUCK_AFTER_PERIODS: u32 = 10;
+
+/// How long a shutdown may take, by default.
+pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often a transaction is tried in all, by default, where it may be tried again.
+pub const TRANSACTION_ATTEMPTS: u32 = 3;

@@ -1,0 +1,53 @@
+//! Parts of a layer without their types: pools, outboxes, and what is followed.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+
+use larder_core::{BoxFuture, Invalidations, SourceId, Token};
+use larder_outbox::{Database, Error, FollowerHandle, Outbox};
+use larder_pool::{Entity, Pool};
+
+/// A pool of whatever type.
+pub(super) trait LayerPool: Send + Sync {
+    fn describe(&self) -> String;
+    /// Refuses loads from here on, and ends what goes on by itself.
+    fn shutdown(&self) -> BoxFuture<'_, ()>;
+}
+
+impl<T: Entity> LayerPool for Pool<T> {
+    fn describe(&self) -> String {
+        format!("pool {}", T::name())
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        self.refuse_loads();
+        Box::pin(Pool::shutdown(self))
+    }
+}
+
+/// An outbox in whatever database.
+pub(super) trait Log: fmt::Debug + Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+    fn database(&self) -> TypeId;
+    fn record_alone<'a>(&'a self, batch: &'a Invalidations) -> BoxFuture<'a, Result<Token, Error>>;
+}
+
+impl<D: Database> Log for Outbox<D> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn database(&self) -> TypeId {
+        TypeId::of::<D>()
+    }
+
+    fn record_alone<'a>(&'a self, batch: &'a Invalidations) -> BoxFuture<'a, Result<Token, Error>> {
+        Box::pin(Outbox::record_alone(self, batch))
+    }
+}
+
+/// A source that this node follows.
+pub(super) struct Followed {
+    pub(super) source: SourceId,
+    pub(super) handle: FollowerHandle,
+}

@@ -1,0 +1,214 @@
+//! [`Tx`]: a transaction of the caller's own rows, and what it invalidates, committed together.
+//!
+//! What is always true: both are committed, or neither; when it has been committed, or nobody can say whether it was, this node has applied it. A
+//! commit that was sent is finished, also if nobody waits for it any more.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use larder_core::ToKey;
+use larder_core::{
+    BoxFuture, CollectionName, IntoName, Invalidations, Namespace, Runtime, Tag, Target, TargetError, Token,
+};
+use larder_outbox::{CommitError, Database, Outbox, OutboxTx, TransactionError};
+use larder_pool::Entity;
+
+use super::Layer;
+
+/// A transaction under way. What is invalidated is recorded in it just before it commits.
+pub struct Tx<'o, D: Database> {
+    transaction: OutboxTx<'o, D>,
+    batch: Invalidations,
+}
+
+impl<D: Database> Tx<'_, D> {
+    /// The connection, for the caller's own statements. Whoever commits or rolls back over it breaks what this type says.
+    pub fn connection(&mut self) -> &mut D::Connection {
+        self.transaction.connection()
+    }
+
+    /// Why rows change, for people who operate the service.
+    pub fn reason(&mut self, reason: &str) -> &mut Self {
+        self.batch = std::mem::take(&mut self.batch).with_reason(reason);
+        self
+    }
+
+    /// Ends an entity, and the lists that change with any of its kind.
+    ///
+    /// # Errors
+    /// [`TargetError`] if the id is too long.
+    pub fn invalidate<T: Entity>(&mut self, id: &(impl ToKey + ?Sized)) -> Result<&mut Self, TargetError> {
+        let entity = Target::entity(T::name(), id.to_key()?)?;
+        let lists = CollectionName::new(format!("{}.lists", T::name()))?;
+        self.target(entity)?;
+        self.target(Target::Collection { name: lists })
+    }
+
+    /// Ends every entity of a kind, and their lists.
+    ///
+    /// # Errors
+    /// [`TargetError`] if the entity's name is none.
+    pub fn invalidate_all<T: Entity>(&mut self) -> Result<&mut Self, TargetError> {
+        let name = CollectionName::new(T::name())?;
+        let lists = CollectionName::new(format!("{}.lists", T::name()))?;
+        self.target(Target::Collection { name })?;
+        self.target(Target::Collection { name: lists })
+    }
+
+    /// Ends everything that carries a tag.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn tag(
+        &mut self,
+        namespace: impl IntoName<Namespace>,
+        tag: impl IntoName<Tag>,
+    ) -> Result<&mut Self, TargetError> {
+        self.target(Target::tag(namespace, tag)?)
+    }
+
+    /// Ends whatever a target names.
+    ///
+    /// # Errors
+    /// [`TargetError`] if it is private to a part.
+    pub fn target(&mut self, target: Target) -> Result<&mut Self, TargetError> {
+        self.batch.push(target)?;
+        Ok(self)
+    }
+}
+
+impl<D: Database> fmt::Debug for Tx<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx")
+            .field("transaction", &self.transaction)
+            .field("targets", &self.batch.len())
+            .finish()
+    }
+}
+
+impl Layer {
+    /// Runs `body` in a transaction of `outbox`: its own SQL, and what that invalidates. Commits if it gives `Ok`; rolls back if it gives an error
+    /// or panics, which goes on to the caller. When this returns, this node has applied the commit; the token names it.
+    ///
+    /// A body that has changed rows and invalidated nothing commits all the same, and is warned of once for each place that calls this; with
+    /// [`LayerBuilder::require_record`](crate::LayerBuilder::require_record) it is rolled back as [`TransactionError::Record`].
+    ///
+    /// If it is dropped once the commit was sent, a task of the layer's runtime finishes it.
+    ///
+    /// # Errors
+    /// [`TransactionError`]: whether nothing was committed, or nobody can say.
+    #[track_caller]
+    pub fn transaction<D, R, E, B>(
+        &self,
+        outbox: &Outbox<D>,
+        body: B,
+    ) -> impl Future<Output = Result<(R, Token), TransactionError<E>>>
+    where
+        D: Database,
+        B: AsyncFnOnce(&mut Tx<'_, D>) -> Result<R, E>,
+    {
+        self.run(outbox, body, Location::caller())
+    }
+
+    async fn run<D: Database, R, E>(
+        &self,
+        outbox: &Outbox<D>,
+        body: impl AsyncFnOnce(&mut Tx<'_, D>) -> Result<R, E>,
+        caller: &'static Location<'static>,
+    ) -> Result<(R, Token), TransactionError<E>> {
+        let mut tx = Tx {
+            transaction: outbox.begin().await.map_err(TransactionError::Begin)?,
+            batch: Invalidations::default(),
+        };
+        let result = match body(&mut tx).await {
+            Ok(result) => result,
+            Err(error) => {
+                roll_back(tx.transaction).await;
+                return Err(TransactionError::Body(error));
+            }
+        };
+        let Tx {
+            mut transaction,
+            batch,
+        } = tx;
+        let is_silent = match self.record(&mut transaction, &batch).await {
+            Ok(is_silent) => is_silent,
+            Err(error) => {
+                tracing::error!(%error, "the invalidations of a transaction could not be recorded");
+                roll_back(transaction).await;
+                return Err(TransactionError::Record);
+            }
+        };
+        if is_silent && self.shared.requires_record {
+            tracing::error!(%caller, "a transaction changed rows and recorded nothing, and is rolled back");
+            roll_back(transaction).await;
+            return Err(TransactionError::Record);
+        }
+        let mut commit = Finished {
+            work: Some(Box::pin(transaction.commit())),
+            runtime: Arc::clone(&self.shared.runtime),
+        };
+        let token = poll_fn(|context| commit.poll(context)).await?;
+        if is_silent && self.shared.silent.lock().insert(caller) {
+            tracing::warn!(%caller, code = "A07", "a transaction changed rows and recorded nothing: no node hears of it");
+        }
+        if !is_silent {
+            return Ok((result, token));
+        }
+        // Nothing names this commit: what is asked for is all that there was after it.
+        Ok((result, outbox.head().await.map_or(token, |head| head.token())))
+    }
+
+    /// Records what a body has invalidated. Whether rows were changed of which nobody will hear.
+    async fn record<D: Database>(
+        &self,
+        transaction: &mut OutboxTx<'static, D>,
+        batch: &Invalidations,
+    ) -> Result<bool, larder_outbox::Error> {
+        if batch.is_empty() {
+            return transaction.has_changed_in_silence().await;
+        }
+        transaction.record(batch).await.map(|_| false)
+    }
+}
+
+async fn roll_back<D: Database>(transaction: OutboxTx<'static, D>) {
+    if let Err(error) = transaction.rollback().await {
+        tracing::warn!(%error, "a rollback failed");
+    }
+}
+
+/// A commit that is finished, whether or not somebody waits for it.
+struct Finished {
+    work: Option<BoxFuture<'static, Result<Token, CommitError>>>,
+    runtime: Arc<dyn Runtime>,
+}
+
+impl Finished {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Token, CommitError>> {
+        let Some(work) = &mut self.work else {
+            return Poll::Pending;
+        };
+        let done = Pin::new(work).poll(context);
+        if done.is_ready() {
+            self.work = None;
+        }
+        done
+    }
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.runtime.spawn(Box::pin(async move {
+                if let Err(error) = work.await {
+                    tracing::warn!(%error, "a commit that nobody waited for failed");
+                }
+            }));
+        }
+    }
+}

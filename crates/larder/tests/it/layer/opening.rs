@@ -1,0 +1,344 @@
+//! Opening, what is shown of a layer, its tasks, and the end of it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use larder::outbox::{Outbox, OutboxRow, Published, Relay, Wait, Waiter};
+use larder::pool::{FetchError, WhenUnsure};
+use larder::{
+    BoxFuture, Certainty, Cursor, Delivered, Error, Head, Invalidations, Layer, Pool, Reach, Source,
+    SourceError, SourceId, TaskState,
+};
+use sqlx::Sqlite;
+use sqlx::sqlite::SqlitePoolOptions;
+
+use super::{Ground, Team, User, name, rename, until};
+
+/// All that is wrong is told at once, by part, option, what was given and what is allowed; and nothing was asked of the database.
+///
+/// Contract: S5 (partial: pools and outbox)
+#[tokio::test]
+async fn everything_that_is_wrong_is_told_at_once() {
+    let nowhere = SqlitePoolOptions::new()
+        .connect_lazy("sqlite:///nowhere/at/all.db")
+        .unwrap();
+    let wrong = Layer::builder("")
+        .node("a\nb")
+        .freshness(Duration::from_millis(1), WhenUnsure::Bypass)
+        .pool(Pool::<User>::builder().capacity_entries(0).jitter(2.0))
+        .pool(Pool::<User>::builder())
+        .pool(Pool::<Team>::builder().time_to_live(Duration::ZERO))
+        .outbox(Outbox::builder(nowhere).prefix("no prefix"))
+        .open()
+        .await;
+    let Err(Error::Invalid { problems }) = wrong else {
+        panic!("{wrong:?}");
+    };
+    let told: Vec<_> = problems
+        .iter()
+        .map(|problem| format!("{} {}", problem.part, problem.option))
+        .collect();
+    let expected = [
+        "layer name",
+        "layer node",
+        "layer freshness",
+        "pool user label",
+        "outbox prefix",
+        "pool user capacity_entries",
+        "pool user jitter",
+        "pool team time_to_live",
+    ];
+    assert_eq!(told, expected, "{problems:?}");
+    assert!(
+        problems
+            .iter()
+            .all(|problem| !problem.given.is_empty() && !problem.allowed.is_empty())
+    );
+}
+
+/// Contract: S5 (partial: no runtime)
+#[test]
+fn without_a_runtime_nothing_is_opened() {
+    let open = Layer::builder("shop").pool(Pool::<User>::builder()).open();
+    let mut open = std::pin::pin!(open);
+    let waker = std::task::Waker::noop();
+    let opened = open.as_mut().poll(&mut std::task::Context::from_waker(waker));
+    assert!(
+        matches!(opened, std::task::Poll::Ready(Err(Error::NoRuntime))),
+        "{opened:?}"
+    );
+}
+
+/// Handles are of one shared object; what is not there is named, with what there is.
+///
+/// Contract: S15 (partial: pools and outbox), S16
+#[tokio::test]
+async fn what_is_not_there_is_named() {
+    let ground = Ground::new().await;
+    let layer = ground
+        .builder()
+        .pool_as("old", Pool::<User>::builder())
+        .open()
+        .await
+        .unwrap();
+    let (one, other) = (
+        layer.pool::<User>().unwrap(),
+        layer.clone().registry().pool::<User>().unwrap(),
+    );
+    one.insert(User {
+        id: 1,
+        name: "Barbara".to_owned(),
+    })
+    .unwrap();
+    assert_eq!(other.get(&1).unwrap().name, "Barbara");
+    assert!(layer.pool_as::<User>("old").unwrap().is_empty());
+    let missing = layer.pool::<Team>().unwrap_err().to_string();
+    assert_eq!(
+        missing,
+        "the layer has no pool of `team`; it has `user`, `user` labelled `old`"
+    );
+    let missing = layer.pool_as::<User>("new").unwrap_err().to_string();
+    assert_eq!(
+        missing,
+        "the layer has no pool of `user` labelled `new`; it has `user`, `user` labelled `old`"
+    );
+    let alone = Layer::builder("alone").open().await.unwrap();
+    assert!(matches!(
+        alone.outbox::<Sqlite>(),
+        Err(Error::NotConfigured { part: "outbox" })
+    ));
+    assert_eq!(
+        alone.pool::<User>().unwrap_err().to_string(),
+        "the layer has no pool of `user`; it has none"
+    );
+}
+
+/// One fence judges all parts, and pools that say nothing of it are bypassed while the node is unsure.
+///
+/// Contract: S4 (partial: pools, outbox, relay), S48 (partial: the default)
+#[tokio::test]
+async fn parts_are_given_one_fence() {
+    let ground = Ground::new().await;
+    let serving = Pool::<User>::builder().when_unsure(WhenUnsure::Serve);
+    let layer = ground
+        .builder()
+        .pool_as("serving", serving)
+        .node("a")
+        .open()
+        .await
+        .unwrap();
+    let pools = [
+        layer.pool::<User>().unwrap(),
+        layer.pool_as::<User>("serving").unwrap(),
+    ];
+    let policies = pools.each_ref().map(|pool| pool.config().when_unsure);
+    assert_eq!(policies, [WhenUnsure::Bypass, WhenUnsure::Serve]);
+    for pool in &pools {
+        pool.insert(User {
+            id: 7,
+            name: "Ada".to_owned(),
+        })
+        .unwrap();
+    }
+    layer
+        .invalidate(
+            &Invalidations::default().entity("user", 7).unwrap(),
+            Reach::ThisNode,
+        )
+        .await
+        .unwrap();
+    assert!(pools.iter().all(|pool| pool.get(&7).is_none()));
+    let cursors = layer.cursors();
+    assert_eq!(cursors[0].node.as_deref(), Some("a"));
+    assert_eq!(layer.fence().certainty(), Certainty::Sure);
+    let second = ground.builder().node("a").open().await.unwrap_err();
+    assert!(
+        matches!(&second, Error::NodeInUse { node, .. } if node == "a"),
+        "{second:?}"
+    );
+}
+
+/// Contract: S37 (partial: followers), S47 (partial: followers and tasks)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_reads_a_source_is_shown() {
+    let ground = Ground::new().await;
+    let layer = ground.layer().await;
+    until(|| layer.health().ready).await;
+    let outbox = layer.outbox::<Sqlite>().unwrap();
+    for round in 0..5 {
+        rename(&layer, 7, &format!("Ada {round}")).await;
+    }
+    until(|| layer.cursors()[0].behind == Some(0) && layer.cursors()[0].head.unwrap().get() == 5).await;
+    let cursor = layer.cursors().remove(0);
+    assert_eq!(cursor.source, outbox.source_id());
+    assert_eq!(cursor.position.unwrap().get(), 6, "all below it");
+    assert!(cursor.last_contact.unwrap() < Duration::from_secs(10) && cursor.lag.is_some());
+    let tasks = layer.tasks();
+    assert_eq!(tasks.len(), 1);
+    assert!(
+        tasks[0].name.starts_with("follower ") && tasks[0].restarts == 0,
+        "{tasks:?}"
+    );
+}
+
+/// The relay's rows arrive, and waits for its group are satisfied by it.
+///
+/// Contract: S23 (partial: relayed), S38 (partial: followers and relays)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_is_a_task_of_the_layer() {
+    let ground = Ground::new().await;
+    let published = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&published);
+    let layer = ground.builder().relay(move |store| {
+        let publish = move |rows: &[OutboxRow]| {
+            sink.lock()
+                .unwrap()
+                .extend(rows.iter().map(|row| row.target.to_string()));
+            vec![Published::Done; rows.len()]
+        };
+        Relay::builder(store, publish).group("mail")
+    });
+    let layer = layer.open().await.unwrap();
+    let token = rename(&layer, 7, "Ada Lovelace").await;
+    let waited = layer
+        .wait(&token, Wait::relayed("mail", Duration::from_secs(20)))
+        .await
+        .unwrap();
+    assert!(waited.satisfied, "{waited:?}");
+    assert_eq!(
+        *published.lock().unwrap(),
+        ["entity:user/7", "collection:user.lists"]
+    );
+    let names: Vec<_> = layer.tasks().into_iter().map(|task| task.name).collect();
+    assert!(names.len() == 2 && names[1] == "relay mail", "{names:?}");
+}
+
+/// A source that panics for a while, as one whose code is broken would.
+#[derive(Debug)]
+struct Breaking {
+    inner: Arc<dyn Source>,
+    reads: AtomicU64,
+}
+
+impl Source for Breaking {
+    fn id(&self) -> SourceId {
+        self.inner.id()
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Head, SourceError>> {
+        self.inner.head()
+    }
+
+    fn read<'a>(&'a self, cursor: &'a Cursor, limit: usize) -> BoxFuture<'a, Result<Delivered, SourceError>> {
+        let read = self.reads.fetch_add(1, Ordering::Relaxed);
+        assert!(!(3..5).contains(&read), "broken at read {read}");
+        self.inner.read(cursor, limit)
+    }
+
+    fn hinted(&self) -> BoxFuture<'_, ()> {
+        self.inner.hinted()
+    }
+}
+
+/// A task that panics is run again, and says how often and why; what is read is fresh again without a restart.
+///
+/// Contract: S39 (partial: panics)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn regression_12_a_task_that_panics_is_run_again() {
+    let ground = Ground::new().await;
+    let outbox = Outbox::builder(ground.database.clone()).open().await.unwrap();
+    let source = Arc::new(Breaking {
+        inner: outbox.source(),
+        reads: AtomicU64::new(0),
+    });
+    let layer = Layer::builder("shop")
+        .pool(ground.users())
+        .follow(source)
+        .open()
+        .await
+        .unwrap();
+    for round in 0..10 {
+        name(&layer, 7).await;
+        let target = Invalidations::default().entity("user", 7).unwrap();
+        let token = outbox.record_alone(&target).await.unwrap();
+        let waited = layer
+            .wait(&token, Wait::local(Duration::from_secs(20)))
+            .await
+            .unwrap();
+        assert!(waited.satisfied, "{round}");
+        assert!(layer.pool::<User>().unwrap().get(&7).is_none(), "{round}");
+    }
+    let task = layer.tasks().remove(0);
+    assert_eq!((task.restarts, task.state), (2, TaskState::Running), "{task:?}");
+    let why = task.last_error.unwrap();
+    assert_eq!(why, "it panicked: broken at read 4");
+    assert!(layer.health().ready);
+}
+
+/// A shutdown ends every task, is reported once, and leaves memory readable; a fetch is refused.
+///
+/// Contract: S41 (partial: pools, followers, relays), S47 (partial: stopping)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_ends_every_task() {
+    let ground = Ground::new().await;
+    let layer = ground
+        .builder()
+        .followers(|follower| follower.poll_max(Duration::from_millis(50)))
+        .freshness(Duration::from_millis(500), WhenUnsure::Bypass);
+    let layer = layer.open().await.unwrap();
+    name(&layer, 7).await;
+    let waiting = layer.clone();
+    let waiter = tokio::spawn(async move {
+        let outbox = waiting.outbox::<Sqlite>().unwrap();
+        let position = larder::Position::new(1_000);
+        let token = larder::Token::commit(
+            outbox.source_id(),
+            outbox.head().await.unwrap().cursor.epoch(),
+            position,
+        );
+        waiting
+            .wait(&token, Wait::local(Duration::from_millis(300)))
+            .await
+    });
+    let report = layer.shutdown(Duration::from_secs(20)).await;
+    assert!(report.is_clean(), "{report:?}");
+    let parts: Vec<_> = report.parts.iter().map(|part| part.part.clone()).collect();
+    assert_eq!((parts[0].as_str(), parts.len()), ("pool user", 2));
+    assert_eq!(
+        layer.clone().shutdown(Duration::ZERO).await,
+        report,
+        "the same report again"
+    );
+    let health = layer.health();
+    assert!(health.live && !health.ready, "{health:?}");
+    assert!(layer.tasks().iter().all(|task| task.state == TaskState::Ended));
+    let pool = layer.pool::<User>().unwrap();
+    assert_eq!(
+        pool.get(&7).unwrap().name,
+        "Ada",
+        "memory answers, while it may be believed"
+    );
+    let refused = pool.fetch(&8).await;
+    assert!(matches!(refused, Err(FetchError::Stopped)), "{refused:?}");
+    until(|| layer.fence().certainty() != Certainty::Sure).await;
+    assert!(pool.get(&7).is_none(), "nobody hears of invalidations any more");
+    assert!(!waiter.await.unwrap().unwrap().satisfied);
+}
+
+/// Dropping the last handle stops the tasks.
+///
+/// Contract: S42 (partial: tasks)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropping_the_last_handle_stops_the_tasks() {
+    let ground = Ground::new().await;
+    let layer = ground.builder().node("a").open().await.unwrap();
+    let fence = layer.fence().clone();
+    let outbox = layer.outbox::<Sqlite>().unwrap();
+    drop((layer.clone(), layer));
+    // The name is free again, since whoever had it has left.
+    until(|| fence.lane(outbox.source_id()).is_ok()).await;
+    let again = ground.builder().node("a").open().await.unwrap();
+    assert_eq!(again.cursors()[0].node.as_deref(), Some("a"));
+    drop(Waiter::new(&fence));
+}
