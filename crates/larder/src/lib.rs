@@ -210,6 +210,10 @@ mod pages {
     #[doc = include_str!("../../../docs/guide/following.md")]
     struct FollowingPage;
 
+    #[cfg(all(feature = "pool", feature = "outbox-sqlite"))]
+    #[doc = include_str!("../../../docs/guide/layer.md")]
+    struct LayerPage;
+
     #[cfg(feature = "outbox-sqlite")]
     #[doc = include_str!("../../../docs/guide/relays.md")]
     struct RelaysPage;

@@ -39,6 +39,7 @@ fn faults(tree: &Tree) -> Vec<String> {
     let rules: &[fn(&Tree, &mut Vec<String>)] = &[
         source::headers,
         source::ignored_tests,
+        source::checker_stands_alone,
         source::lints_switched_off,
         arrows::crates,
         arrows::workspace,

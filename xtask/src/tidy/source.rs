@@ -39,6 +39,21 @@ pub(super) fn lints_switched_off(tree: &Tree, faults: &mut Vec<String>) {
     }
 }
 
+/// The checker of the demo decides by what the database says, and knows nothing of what it judges: no item of the workspace but its own.
+pub(super) fn checker_stands_alone(tree: &Tree, faults: &mut Vec<String>) {
+    for (path, number, line) in code(tree) {
+        if !path.ends_with("demo/checker.rs") || line.starts_with("//") {
+            continue;
+        }
+        if ["larder", "super::super", "crate::", "sqlx"]
+            .iter()
+            .any(|word| line.contains(word))
+        {
+            faults.push(format!("{path}:{number}: the checker uses what it judges"));
+        }
+    }
+}
+
 /// Every line of every Rust file, without its indentation.
 fn code(tree: &Tree) -> impl Iterator<Item = (&str, usize, &str)> {
     tree.below("", ".rs").flat_map(|(path, text)| {
@@ -52,6 +67,22 @@ fn code(tree: &Tree) -> impl Iterator<Item = (&str, usize, &str)> {
 mod tests {
     use super::*;
     use crate::tidy::said;
+
+    #[test]
+    fn a_checker_stands_alone() {
+        let tree = Tree::of(&[
+            (
+                "demo/checker.rs",
+                "//! Knows nothing of larder.\nuse std::fmt;\nuse larder::Fence;\nuse crate::shop;\n",
+            ),
+            ("demo/node.rs", "//! A node.\nuse larder::Fence;\n"),
+        ]);
+        let expected = [
+            "demo/checker.rs:3: the checker uses what it judges",
+            "demo/checker.rs:4: the checker uses what it judges",
+        ];
+        assert_eq!(said(checker_stands_alone, &tree), expected);
+    }
 
     #[test]
     fn a_file_says_what_it_is() {

@@ -144,6 +144,18 @@ impl<D: Database> Outbox<D> {
     }
 }
 
+impl<D: Database> Clone for OutboxBuilder<D> {
+    fn clone(&self) -> Self {
+        OutboxBuilder {
+            pool: self.pool.clone(),
+            prefix: self.prefix.clone(),
+            node: self.node.clone(),
+            node_key: self.node_key,
+            entropy: Arc::clone(&self.entropy),
+        }
+    }
+}
+
 impl<D: Database> fmt::Debug for OutboxBuilder<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutboxBuilder")

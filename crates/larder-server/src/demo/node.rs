@@ -1,0 +1,401 @@
+//! A node of the demo: a process with a layer, readers and writers, and a way to read it over loopback.
+//!
+//! It says what it does on its standard output, line by line, and ends when its standard input does.
+
+mod serve;
+mod sources;
+
+use std::io::{BufRead as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use larder::outbox::Outbox;
+use larder::pool::FetchOptions;
+use larder::{Entity, Invalidation, Layer, Pool, Position, Settled, Sink, SinkError, Target, Token};
+use sqlx::Sqlite;
+use tokio::net::TcpListener;
+
+use self::sources::Dropping;
+use super::Sabotage;
+use super::checker::Read;
+use super::random::Random;
+use super::shop::{self, CUSTOMER, Customer, Deed, ORDER, Order, PRODUCT, Product, Seam};
+use super::words::{Said, Tally, now_nanos};
+use crate::fault::Fault;
+
+/// One read in so many of those within the process is told to the checker.
+const READS_A_REPORT: u64 = 16;
+/// A reader reads so often before it rests.
+const READS_A_TURN: u64 = 256;
+const REST: Duration = Duration::from_millis(1);
+const TELL_EVERY: Duration = Duration::from_millis(200);
+/// One transaction in so many is rolled back.
+const WRITES_A_ROLLBACK: u64 = 20;
+
+/// What a node is told to be.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NodeOptions {
+    #[arg(long)]
+    pub(crate) file: PathBuf,
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long)]
+    pub(crate) seed: u64,
+    #[arg(long)]
+    pub(crate) writers: u32,
+    #[arg(long)]
+    pub(crate) readers: u32,
+    #[arg(long)]
+    pub(crate) customers: u32,
+    #[arg(long)]
+    pub(crate) products: u32,
+    #[arg(long)]
+    pub(crate) sabotage: Option<Sabotage>,
+}
+
+/// What the tasks of a node share.
+struct Node {
+    options: NodeOptions,
+    layer: Layer,
+    outbox: Outbox<Sqlite>,
+    customers: Pool<Customer>,
+    products: Pool<Product>,
+    orders: Pool<Order>,
+    /// The greatest id of an order that is known here.
+    newest_order: AtomicI64,
+    is_over: AtomicBool,
+    reads: AtomicU64,
+    hits: AtomicU64,
+    writes: AtomicU64,
+    rollbacks: AtomicU64,
+    failures: AtomicU64,
+    times: [AtomicU64; 32],
+}
+
+pub(crate) fn run(options: NodeOptions) -> Result<(), Fault> {
+    // Ctrl-C reaches every process of a terminal; this one ends when whoever started it does.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+        live(options).await
+    })
+}
+
+async fn live(options: NodeOptions) -> Result<(), Fault> {
+    let database = shop::open(&options.file, 6).await?;
+    let seam = Seam {
+        is_old: options.sabotage == Some(Sabotage::OldLoader),
+    };
+    // So that the name is free at once for whoever comes back under it.
+    let mut key = [0; 16];
+    for (place, byte) in key.iter_mut().zip(options.name.bytes().cycle()) {
+        *place = byte;
+    }
+    let builder = Outbox::builder(database.clone())
+        .node(&options.name)
+        .node_key(key);
+    let layer = Layer::builder("demo")
+        .pool(shop::customers(&database, seam.clone()))
+        .pool(shop::products(&database, seam))
+        .pool(shop::orders(&database));
+    let layer = match options.sabotage {
+        // Rows are lost between the log and the follower, which is not told of commits of its own process either.
+        Some(Sabotage::DropInvalidation) => {
+            layer.follow(Arc::new(Dropping::new(builder.open().await?.source())))
+        }
+        _ => layer.node(&options.name).outbox(builder.clone()),
+    };
+    let layer = layer.open().await?;
+    let outbox = match layer.outbox::<Sqlite>() {
+        Ok(outbox) => outbox,
+        Err(_) => builder.open().await?,
+    };
+    let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM orders")
+        .fetch_one(&database)
+        .await?;
+    let node = Arc::new(Node {
+        customers: layer.pool()?,
+        products: layer.pool()?,
+        orders: layer.pool()?,
+        outbox,
+        layer,
+        options,
+        newest_order: AtomicI64::new(newest),
+        is_over: AtomicBool::new(false),
+        reads: AtomicU64::new(0),
+        hits: AtomicU64::new(0),
+        writes: AtomicU64::new(0),
+        rollbacks: AtomicU64::new(0),
+        failures: AtomicU64::new(0),
+        times: std::array::from_fn(|_| AtomicU64::new(0)),
+    });
+    let _telling = node.layer.fence().sink(Arc::new(Telling {
+        own: node.options.name.clone(),
+    }))?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    tokio::spawn(serve::serve(Arc::clone(&node), listener));
+    say(&[Said::Ready { port }]);
+    for reader in 0..node.options.readers {
+        tokio::spawn(Arc::clone(&node).read_for_ever(reader));
+    }
+    for writer in 0..node.options.writers {
+        tokio::spawn(Arc::clone(&node).write_for_ever(writer));
+    }
+    tokio::spawn(Arc::clone(&node).tell_for_ever());
+    heed(&node).await;
+    node.is_over.store(true, Ordering::Relaxed);
+    node.layer.shutdown(Duration::from_secs(2)).await;
+    Ok(())
+}
+
+/// Does what it is told on its standard input, until that ends.
+async fn heed(node: &Node) {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if told.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    while let Some(line) = heard.recv().await {
+        if line == "rest" {
+            node.is_over.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Tells when rows of other nodes were applied.
+struct Telling {
+    own: String,
+}
+
+impl Sink for Telling {
+    fn apply(&self, rows: &[Invalidation], at: Position) -> Result<Settled, SinkError> {
+        let _ = at;
+        let is_own = |row: &&Invalidation| row.origin().is_some_and(|origin| origin.node() == self.own);
+        if let Some(last) = rows.iter().rfind(|row| !is_own(row)) {
+            say(&[Said::Applied {
+                position: last.position().get(),
+                at_nanos: now_nanos(),
+            }]);
+        }
+        Ok(Settled::at_once())
+    }
+
+    fn widen(&self, _target: &Target) -> Result<Settled, SinkError> {
+        Ok(Settled::at_once())
+    }
+}
+
+impl Node {
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Everything up to this position has been applied here.
+    fn applied(&self) -> u64 {
+        let cursors = self.layer.fence().cursors();
+        let horizon = cursors.first().map_or(0, |cursor| cursor.horizon().get());
+        horizon.saturating_sub(1)
+    }
+
+    /// The version of a row, from memory or from the database; and whether it was in memory.
+    async fn version(&self, row: (u8, i64), token: Option<&Token>) -> Result<(Option<u64>, bool), Fault> {
+        let (kind, id) = row;
+        match kind {
+            CUSTOMER => read(&self.customers, id, token, |row| row.version).await,
+            PRODUCT => read(&self.products, id, token, |row| row.version).await,
+            _ => read(&self.orders, id, token, |row| row.version).await,
+        }
+    }
+
+    async fn read_for_ever(self: Arc<Self>, reader: u32) {
+        let mut random = Random::new(self.options.seed ^ u64::from(reader) << 40);
+        let mut reports = Vec::new();
+        while !self.is_over() {
+            for _ in 0..READS_A_TURN {
+                let row = self.some_row(&mut random);
+                let is_told = random.below(READS_A_REPORT) == 0;
+                let applied = if is_told { self.applied() } else { 0 };
+                let began_nanos = now_nanos();
+                let Ok((version, is_hit)) = self.version(row, None).await else {
+                    self.failures.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                };
+                self.count(is_hit, now_nanos().saturating_sub(began_nanos));
+                if is_told {
+                    reports.push(Said::Read(Read {
+                        node: 0,
+                        row,
+                        version,
+                        applied,
+                        token: None,
+                        began_nanos,
+                    }));
+                }
+            }
+            say(&reports);
+            reports.clear();
+            tokio::time::sleep(REST).await;
+        }
+    }
+
+    fn count(&self, is_hit: bool, nanos: u64) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.hits.fetch_add(u64::from(is_hit), Ordering::Relaxed);
+        let power = usize::try_from(u64::BITS - nanos.leading_zeros())
+            .unwrap_or(31)
+            .min(31);
+        if let Some(times) = self.times.get(power) {
+            times.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn some_row(&self, random: &mut Random) -> (u8, i64) {
+        match random.below(10) {
+            0..5 => (CUSTOMER, random.id(self.options.customers)),
+            5..9 => (PRODUCT, random.id(self.options.products)),
+            _ => {
+                let newest = self.newest_order.load(Ordering::Relaxed);
+                // Recent ones, and sometimes one that is yet to be placed.
+                (ORDER, (newest + 1 - random.id(200)).max(1))
+            }
+        }
+    }
+
+    async fn write_for_ever(self: Arc<Self>, writer: u32) {
+        let mut random = Random::new(self.options.seed.rotate_left(17) ^ u64::from(writer));
+        while !self.is_over() {
+            if self.write(&mut random).await.is_err() {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
+            tokio::time::sleep(Duration::from_millis(random.below(8))).await;
+        }
+    }
+
+    async fn write(&self, random: &mut Random) -> Result<(), Fault> {
+        let (kind, rows) = if random.below(2) == 0 {
+            (CUSTOMER, self.options.customers)
+        } else {
+            (PRODUCT, self.options.products)
+        };
+        let deed = match random.below(20) {
+            0..2 => Deed::Delete {
+                kind,
+                id: random.id(rows),
+            },
+            2..5 => Deed::Order {
+                customer: random.id(self.options.customers),
+                product: random.id(self.options.products),
+            },
+            _ => Deed::Change {
+                kind,
+                id: random.id(rows),
+            },
+        };
+        let is_rolled_back = random.below(WRITES_A_ROLLBACK) == 0;
+        let written = self.layer.transaction(&self.outbox, async |tx| {
+            let row = shop::perform(tx, deed).await?;
+            if is_rolled_back {
+                return Err(Fault::from("rolled back"));
+            }
+            Ok(row)
+        });
+        let (row, token) = match written.await {
+            Ok(done) => done,
+            Err(larder::outbox::TransactionError::Body(_)) if is_rolled_back => {
+                self.rollbacks.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(error) => return Err(error.to_string().into()),
+        };
+        let Some(row) = row else { return Ok(()) };
+        let at_nanos = now_nanos();
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        if row.0 == ORDER {
+            self.newest_order.fetch_max(row.1, Ordering::Relaxed);
+        }
+        let Some(position) = token
+            .requirements()
+            .first()
+            .map(|asked| asked.max_position().get())
+        else {
+            return Ok(());
+        };
+        // Whoever has written reads it.
+        let applied = self.applied();
+        let began_nanos = now_nanos();
+        let (version, _) = self.version(row, Some(&token)).await?;
+        let own = Read {
+            node: 0,
+            row,
+            version,
+            applied,
+            token: Some(position),
+            began_nanos,
+        };
+        let acknowledged = Said::Acknowledged {
+            position,
+            at_nanos,
+            row,
+            token: token.to_string(),
+        };
+        say(&[acknowledged, Said::Read(own)]);
+        Ok(())
+    }
+
+    async fn tell_for_ever(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(TELL_EVERY).await;
+            let since = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
+            say(&[Said::Tally(Box::new(Tally {
+                reads: since(&self.reads),
+                hits: since(&self.hits),
+                writes: since(&self.writes),
+                rollbacks: since(&self.rollbacks),
+                failures: since(&self.failures),
+                times: self.times.each_ref().map(since),
+            }))]);
+        }
+    }
+}
+
+async fn read<T: Entity<Id = i64>>(
+    pool: &Pool<T>,
+    id: i64,
+    token: Option<&Token>,
+    version: impl Fn(&T) -> u64,
+) -> Result<(Option<u64>, bool), Fault> {
+    if let Some(token) = token {
+        let options = FetchOptions::new().at_least(token.clone());
+        let fetched = pool.fetch_with(&id, options).await?;
+        return Ok((fetched.value.map(|row| version(&row)), false));
+    }
+    if let Some(row) = pool.get(&id) {
+        return Ok((Some(version(&row)), true));
+    }
+    let row = pool.fetch(&id).await?;
+    Ok((row.map(|row| version(&row)), false))
+}
+
+fn say(said: &[Said]) {
+    if said.is_empty() {
+        return;
+    }
+    let mut lines = String::new();
+    for said in said {
+        lines.push_str(&said.to_line());
+        lines.push('\n');
+    }
+    let mut out = std::io::stdout().lock();
+    // Whoever listened may be gone; then this process ends soon.
+    drop(out.write_all(lines.as_bytes()).and_then(|()| out.flush()));
+}

@@ -1,0 +1,71 @@
+//! [`Fault`]: whatever went wrong, with what the process ends with because of it.
+
+use std::process::ExitCode;
+
+/// Whatever goes wrong within a command.
+pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// With what a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It was done, and nothing wrong was found.
+    Done,
+    /// It ran, and found something wrong.
+    Found,
+    /// It was asked in a way that it does not know.
+    Usage,
+    /// It could not run.
+    CouldNotRun,
+    /// What is there is in the way.
+    Conflict,
+    /// It was interrupted.
+    Interrupted,
+}
+
+impl Exit {
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Found => 1,
+            Exit::Usage => 2,
+            Exit::CouldNotRun => 3,
+            Exit::Conflict => 6,
+            Exit::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.number())
+    }
+}
+
+/// A fault that says with what the process ends.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Ended {
+    pub(crate) exit: Exit,
+    pub(crate) text: String,
+}
+
+impl Ended {
+    pub(crate) fn fault(exit: Exit, text: impl Into<String>) -> Fault {
+        Box::new(Ended {
+            exit,
+            text: text.into(),
+        })
+    }
+}
+
+/// An error with all its causes.
+pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}
