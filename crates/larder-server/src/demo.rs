@@ -7,7 +7,7 @@ mod figures;
 pub(crate) mod node;
 mod play;
 mod process;
-mod random;
+pub(crate) mod random;
 mod screen;
 mod shop;
 mod verdict;

@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Usage,
     /// It could not run.
     CouldNotRun,
+    /// What was named is not there.
+    NoSuchThing,
     /// What is there is in the way.
     Conflict,
     /// It was interrupted.
@@ -29,6 +31,7 @@ impl Exit {
             Exit::Found => 1,
             Exit::Usage => 2,
             Exit::CouldNotRun => 3,
+            Exit::NoSuchThing => 5,
             Exit::Conflict => 6,
             Exit::Interrupted => 130,
         }

@@ -3,6 +3,7 @@
 mod demo;
 mod fault;
 mod output;
+mod replay;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,16 @@ Examples:
 Exit codes: 0 no read was stale; 1 one was, with the first evidence; 3 it could not run; 6 the directory is not empty; 130 interrupted.
 It listens on loopback only, and leaves nothing behind unless --keep is given.")]
     Demo(demo::DemoOptions),
+    /// What a recorded trace of accesses would make of a cache: hit ratios beside the optimum, and the capacity to choose.
+    #[command(after_help = "\
+Examples:
+  larder replay keys.txt
+  larder replay --format orm --capacity 1%,10% orm.trace.xz --json
+
+Each access is one of a key of equal weight. Shown are the policies that pools have, others beside them, and the optimum, which knows the future.
+
+Exit codes: 0 done; 1 a policy held more than its capacity, or hit more often than the optimum; 2 the format must be said; 3 it cannot be read; 5 there is no such file.")]
+    Replay(replay::ReplayOptions),
     /// Prints what a shell needs to complete these commands.
     Completions {
         /// Which shell.
@@ -84,6 +95,7 @@ fn main() -> ExitCode {
 fn run(command: Command, output: Output) -> Result<Exit, Fault> {
     match command {
         Command::Demo(options) => demo::run(&options, output),
+        Command::Replay(options) => replay::run(&options, output),
         Command::DemoNode(options) => demo::node::run(options).map(|()| Exit::Done),
         Command::Completions { shell } => {
             let mut text = Vec::new();

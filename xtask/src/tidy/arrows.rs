@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "larder-eventlog",
         ],
     ),
-    ("larder-server", &["larder"]),
+    ("larder-server", &["larder", "larder-memory"]),
     (
         TESTKIT,
         &[

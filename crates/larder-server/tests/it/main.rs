@@ -7,6 +7,8 @@
 
 // The demo: its verdict, what it finds, what it leaves behind.
 mod demo;
+// Traces in every form, and what is said of them.
+mod replay;
 // What every command does with its arguments.
 mod usage;
 

@@ -1,0 +1,155 @@
+//! `larder replay`: what Larder would do for a recorded trace: hit ratio beside other policies and the optimum, the miss-ratio curve, and the
+//! capacity to choose.
+
+mod curve;
+mod formats;
+mod guess;
+mod optimum;
+mod ours;
+mod plain;
+mod report;
+mod simulate;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use self::formats::{Trace, Unread};
+use self::report::Report;
+use crate::Output;
+use crate::fault::{Ended, Exit, Fault};
+
+/// What can be said of a replay.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ReplayOptions {
+    /// The trace, or `-` for standard input; plain, or compressed with gzip, xz or zstd.
+    file: PathBuf,
+    /// How its accesses are written. Default: recognised, if it is text.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Capacities to try, each in entries (`5000`) or in percent of the distinct keys (`1%`).
+    #[arg(long, value_delimiter = ',', default_value = "0.1%,1%,10%")]
+    capacity: Vec<Capacity>,
+    /// So many accesses, from the beginning. Default: all.
+    #[arg(long, value_name = "ACCESSES", value_parser = clap::value_parser!(u64).range(1..))]
+    first: Option<u64>,
+    /// Results as CSV: a line for each policy and capacity.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+/// How the accesses of a trace are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A key a line; blank lines, lines that begin with `#` and lone `*` are skipped.
+    Keys,
+    /// `time,op,key,size[,ttl]`, with or without a header; op is get, set or delete.
+    Csv,
+    /// `time key size`.
+    Text,
+    /// `first count 0 request`: each of `count` blocks from `first` is an access.
+    Arc,
+    /// Big-endian 32-bit words: type in bits 31-27, row in 26-9, index in 8-0.
+    Orm,
+    /// Big-endian 32-bit words.
+    I32be,
+    /// Little-endian 32-bit words.
+    I32le,
+    /// Big-endian 64-bit words.
+    I64be,
+    /// Little-endian 64-bit words.
+    I64le,
+}
+
+/// How much a cache may hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Capacity {
+    Entries(usize),
+    /// Of the distinct keys.
+    Percent(f64),
+}
+
+impl std::str::FromStr for Capacity {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fault = || {
+            format!(
+                "`{text}` is neither a number of entries from 1 on nor a percentage above 0 and up to 100"
+            )
+        };
+        let capacity = match text.strip_suffix('%') {
+            Some(percent) => Capacity::Percent(percent.parse().map_err(|_| fault())?),
+            None => Capacity::Entries(text.parse().map_err(|_| fault())?),
+        };
+        match capacity {
+            Capacity::Entries(entries) if entries > 0 => Ok(capacity),
+            Capacity::Percent(percent) if percent > 0.0 && percent <= 100.0 => Ok(capacity),
+            _ => Err(fault()),
+        }
+    }
+}
+
+impl Capacity {
+    /// In entries, of so many keys: at least one.
+    fn of(self, keys: usize) -> usize {
+        match self {
+            Capacity::Entries(entries) => entries,
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of a count, rounded down"
+            )]
+            Capacity::Percent(percent) => ((keys as f64 * percent / 100.0) as usize).max(1),
+        }
+    }
+}
+
+/// Runs it, and says what came of it.
+pub(crate) fn run(options: &ReplayOptions, output: Output) -> Result<Exit, Fault> {
+    let trace = match formats::read(&options.file, options.format, options.first) {
+        Ok(trace) => trace,
+        Err(Unread::Missing(error)) => {
+            return Err(Ended::fault(
+                Exit::NoSuchThing,
+                format!("{}: {error}", options.file.display()),
+            ));
+        }
+        Err(Unread::Unknown(bytes)) => {
+            output.note(&guess::table(&bytes));
+            let text = format!(
+                "{} is no text: say with --format how it is written",
+                options.file.display()
+            );
+            return Err(Ended::fault(Exit::Usage, text));
+        }
+        Err(Unread::Damaged(why)) => {
+            return Err(Ended::fault(
+                Exit::CouldNotRun,
+                format!("{}: {why}", options.file.display()),
+            ));
+        }
+    };
+    tell_about(&trace, output);
+    let mut capacities: Vec<usize> = options
+        .capacity
+        .iter()
+        .map(|capacity| capacity.of(trace.keys()))
+        .collect();
+    capacities.sort_unstable();
+    capacities.dedup();
+    let report = Report::of(&trace, &capacities, |done| output.note(done))?;
+    report.print(options.csv, output)?;
+    Ok(Exit::Done)
+}
+
+fn tell_about(trace: &Trace, output: Output) {
+    if let Some((line, text)) = &trace.first_bad {
+        let text: String = text.chars().take(60).collect();
+        output.note(&format!(
+            "{} lines could not be read, the first is line {line}: `{text}`",
+            trace.bad
+        ));
+    }
+}
