@@ -21,12 +21,15 @@ use larder_core::{
 pub use self::builder::FollowerBuilder;
 use tracing::Instrument as _;
 
-use self::membership::Membership;
+use self::membership::{LetGo, Membership};
 use self::status::Board;
 pub use self::status::{FollowerHandle, FollowerMetrics, FollowerStatus, GapCount, Widenings};
-use crate::Error;
 use crate::limits::SAVE_EVERY;
 use crate::seat::{Seat, Told};
+use crate::{Error, pace};
+
+/// How long a step waits for a sign of life that it has begun.
+const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_millis(100);
 
 /// Follows one source on one fence.
 ///
@@ -100,6 +103,19 @@ impl Follower {
     /// [`Error::Source`] if the source did not answer; the next step tries again. [`Error::NodeInUse`] while another process is the node of this name, and
     /// [`Error::Config`] if there are too many nodes: then nothing was done.
     pub async fn step(&mut self) -> Result<Step, Error> {
+        let membership = self.membership.clone();
+        // Whoever steps by hand may not come again for long.
+        let _letting_go = membership.as_deref().map(LetGo);
+        let stepped = self.round().await;
+        if let Some(membership) = membership.as_deref() {
+            let runtime = self.options.runtime.clone();
+            Membership::settle(membership, || pace::sleep(runtime.as_ref(), SIGN_OF_LIFE_WITHIN)).await;
+        }
+        stepped
+    }
+
+    /// A step, after which a sign of life may be under way.
+    async fn round(&mut self) -> Result<Step, Error> {
         let membership = self.membership.clone();
         let membership = membership.as_deref();
         let now = self.seat.fence.time();

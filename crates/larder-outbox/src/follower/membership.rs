@@ -7,12 +7,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use larder_core::sync::{Arc, Mutex};
-use larder_core::{BoxFuture, Cursor, Entropy, Moment};
+use larder_core::{BoxFuture, Cursor, Entropy, Moment, TaskFuture};
 
 use crate::{Beaten, Error, Joined, Member, Nodes, Progress};
 
 /// A sign of life on its way.
 type Beating = BoxFuture<'static, Result<Beaten, Error>>;
+
+/// Drops a sign of life that is under way, whenever whoever would bring it to its end is dropped itself.
+pub(super) struct LetGo<'a>(pub(super) &'a Mutex<Membership>);
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        Membership::let_go(self.0);
+    }
+}
 
 pub(super) struct Membership {
     nodes: Arc<dyn Nodes>,
@@ -165,6 +174,35 @@ impl Membership {
             Poll::Ready(Ok(Beaten::Superseded)) => membership.is_superseded = true,
             Poll::Ready(Err(error)) => membership.warn(&error),
         }
+    }
+
+    /// Lets a sign of life that is under way come to its end, or, if that takes longer than `limit`, drops it, to be tried again: left as it is it would
+    /// hold a connection, and perhaps the right to write, for as long as nobody comes back to it.
+    pub(super) async fn settle(this: &Mutex<Self>, limit: impl FnOnce() -> TaskFuture) {
+        let (mut limit, mut over) = (Some(limit), None::<TaskFuture>);
+        poll_fn(|context| {
+            Self::go_on(this, context);
+            if this.lock().under_way.is_none() {
+                return Poll::Ready(());
+            }
+            if let Some(limit) = limit.take() {
+                over = Some(limit());
+            }
+            over.as_mut()
+                .map_or(Poll::Ready(()), |over| over.as_mut().poll(context))
+        })
+        .await;
+        Self::let_go(this);
+    }
+
+    fn let_go(this: &Mutex<Self>) {
+        let mut membership = this.lock();
+        let dropped = membership.under_way.take();
+        if dropped.is_some() {
+            membership.beaten_at = None;
+        }
+        drop(membership);
+        drop(dropped);
     }
 
     /// It follows no longer.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::select;
 use larder_core::TaskFuture;
 
+use super::membership::LetGo;
 use super::{Follower, Membership};
 use crate::Error;
 use crate::pace;
@@ -31,13 +32,15 @@ impl Follower {
     /// # Errors
     /// At the start only: [`Error::NodeInUse`] while another process is the node of this name, and [`Error::Config`] if there are too many.
     pub async fn run(&mut self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let membership = self.membership.clone();
+        let _letting_go = membership.as_deref().map(LetGo);
         let mut stop = pin!(stop);
         let (mut idle, mut failures) = (self.options.poll_min, 0_u32);
         loop {
             // Asked for before the round, so that a hint during it is not missed.
             let source = std::sync::Arc::clone(&self.source);
             let mut hinted = source.hinted();
-            let stepped = self.step().await;
+            let stepped = self.round().await;
             let pause = match &stepped {
                 Ok(step) if !step.caught_up => {
                     (idle, failures) = (self.options.poll_min, 0);

@@ -7,7 +7,7 @@ use larder_outbox::{CommitError, Error, Follower, Outbox, OutboxTx};
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{Executor as _, Sqlite};
 
-use super::ground::{Ground, MODES, ground, options, user};
+use super::ground::{Ground, MODES, ground, impatient, options, user};
 
 struct Node {
     outbox: Outbox<Sqlite>,
@@ -334,5 +334,43 @@ async fn a_step_that_is_dropped_does_not_eat_the_news() {
                 "{mode:?}, round {round}: it says that it has read everything"
             );
         }
+    }
+}
+
+/// Between two steps by hand a sign of life was left half way: it held a connection, and sometimes the right to write, for as long as nobody came
+/// back to it.
+///
+/// Contract: O50 (partial: never blocking)
+#[tokio::test]
+async fn nothing_is_held_between_two_steps() {
+    for mode in MODES {
+        let ground = ground(mode).await;
+        let (_, impatient) = impatient(&ground).await;
+        let fence = Fence::builder().build().unwrap();
+        let follower = ground.outbox.follower(&fence);
+        let mut follower = follower.publish_every(Duration::from_millis(50)).build().unwrap();
+        let mut beaten = std::collections::BTreeSet::new();
+        for id in 0..12 {
+            impatient.record_alone(&user(id)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            // A sign of life is due after the first, and the second has little else to do.
+            for _ in 0..2 {
+                follower.step().await.unwrap();
+            }
+            // A connection is given back by a task of its own.
+            tokio::task::yield_now().await;
+            impatient
+                .record_alone(&user(id))
+                .await
+                .expect("nobody else writes");
+            let nodes = ground.outbox.nodes().list().await.unwrap();
+            beaten.extend(nodes[0].applied.as_ref().map(larder_core::Cursor::horizon));
+        }
+        assert!(
+            beaten.len() > 6,
+            "signs of life are given all the same: {beaten:?}"
+        );
+        let closed = tokio::time::timeout(Duration::from_secs(20), ground.pool.close());
+        closed.await.expect("every connection was given back");
     }
 }
