@@ -2,16 +2,16 @@
 //! pools; one node is killed and comes back.
 
 mod callers;
-mod checker;
-mod figures;
+pub(crate) mod checker;
+pub(crate) mod figures;
 pub(crate) mod node;
 mod play;
 mod process;
 pub(crate) mod random;
-mod screen;
-mod shop;
-mod verdict;
-mod words;
+pub(crate) mod screen;
+pub(crate) mod shop;
+pub(crate) mod verdict;
+pub(crate) mod words;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};

@@ -48,10 +48,11 @@ It listens on loopback only, and leaves nothing behind unless --keep is given.")
 Examples:
   larder replay keys.txt
   larder replay --format orm --capacity 1%,10% orm.trace.xz --json
+  larder replay --format orm --writes 1% orm.trace.xz
 
 Each access is one of a key of equal weight. Shown are the policies that pools have, others beside them, and the optimum, which knows the future.
 
-Exit codes: 0 done; 1 a policy held more than its capacity, or hit more often than the optimum; 2 the format must be said; 3 it cannot be read; 5 there is no such file.")]
+Exit codes: 0 done; 1 a policy held more than its capacity or hit more often than the optimum, or a read was stale; 2 the format must be said; 3 it cannot be read; 5 there is no such file.")]
     Replay(replay::ReplayOptions),
     /// Prints what a shell needs to complete these commands.
     Completions {

@@ -2,6 +2,7 @@
 //! capacity to choose.
 
 mod curve;
+mod drive;
 mod formats;
 mod guess;
 mod optimum;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use self::drive::{Driven, Plan};
 use self::formats::{Trace, Unread};
 use self::report::Report;
 use crate::Output;
@@ -33,6 +35,22 @@ pub(crate) struct ReplayOptions {
     /// So many accesses, from the beginning. Default: all.
     #[arg(long, value_name = "ACCESSES", value_parser = clap::value_parser!(u64).range(1..))]
     first: Option<u64>,
+    /// The share of accesses that write their row instead, in percent (`1%`), injected from the seed. With it, or with --drive, the trace is
+    /// also driven through real pools over a database in SQLite, and what they answer is checked.
+    #[arg(long, value_name = "PERCENT")]
+    writes: Option<Capacity>,
+    /// Drives the trace through real pools, without writes.
+    #[arg(long)]
+    drive: bool,
+    /// How many accesses are driven, from the beginning.
+    #[arg(long, value_name = "ACCESSES", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    /// Tasks that drive: 1 to 64. With more than one, what is driven is not the same each time.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    threads: u32,
+    /// What is written of what is driven.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Results as CSV: a line for each policy and capacity.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -139,9 +157,51 @@ pub(crate) fn run(options: &ReplayOptions, output: Output) -> Result<Exit, Fault
         .collect();
     capacities.sort_unstable();
     capacities.dedup();
-    let report = Report::of(&trace, &capacities, |done| output.note(done))?;
+    let writes = match options.writes {
+        Some(Capacity::Percent(percent)) => Some(percent / 100.0),
+        Some(Capacity::Entries(_)) => {
+            return Err(Ended::fault(Exit::Usage, "--writes is a percentage, as `1%`"));
+        }
+        None => options.drive.then_some(0.0),
+    };
+    let mut report = Report::of(&trace, &capacities, |done| output.note(done))?;
+    if let Some(writes) = writes {
+        let plan = Plan {
+            limit: usize::try_from(options.limit).unwrap_or(usize::MAX),
+            writes,
+            threads: options.threads,
+            seed: options.seed,
+            capacity: capacities.last().copied().unwrap_or(1),
+        };
+        match driven(&trace, &plan, output)? {
+            Some(driven) => report.driven = Some(driven),
+            None => return Ok(Exit::Interrupted),
+        }
+    }
     report.print(options.csv, output)?;
-    Ok(Exit::Done)
+    let is_stale = report.driven.as_ref().is_some_and(|driven| driven.stale > 0);
+    Ok(if is_stale { Exit::Found } else { Exit::Done })
+}
+
+/// Drives it over a database of its own, which goes when it is over; none if it was interrupted.
+fn driven(trace: &Trace, plan: &Plan, output: Output) -> Result<Option<Driven>, Fault> {
+    let folder = tempfile::Builder::new().prefix("larder-replay-").tempdir()?;
+    output.note(&format!(
+        "driving {} accesses through pools",
+        plan.limit.min(trace.accesses.len())
+    ));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let driven = runtime.block_on(async {
+        tokio::select! {
+            driven = drive::drive(trace, plan, folder.path()) => driven.map(Some),
+            _ = tokio::signal::ctrl_c() => Ok(None),
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    driven
 }
 
 fn tell_about(trace: &Trace, output: Output) {

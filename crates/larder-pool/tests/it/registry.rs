@@ -99,7 +99,8 @@ fn a_pool_is_looked_at_without_its_type() {
     assert!(view.explain(&unknown).is_none() && view.invalidate(&unknown, Reason::Manual).is_none());
     assert_eq!(view.invalidate(&known, Reason::Saved), Some(true));
     assert_eq!(view.explain(&known).unwrap().state, EntryState::Absent);
-    assert_eq!((view.stats().entries, view.sample(1).len()), (2, 1));
+    // Each draw may find nothing where little is resident.
+    assert!(view.stats().entries == 2 && !view.sample(64).is_empty());
     assert_eq!((view.clear(Reason::Manual), pool.len()), (2, 0));
     assert_eq!(view.capacity(), pool.capacity());
 }

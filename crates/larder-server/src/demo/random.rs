@@ -22,6 +22,14 @@ impl Random {
         self.next() % end.max(1)
     }
 
+    /// True this often, of once.
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
+        // 53 bits are what a fraction holds.
+        #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
+        let drawn = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        drawn < share
+    }
+
     /// An id from 1 to `rows`; low ones more often than high ones.
     pub(crate) fn id(&mut self, rows: u32) -> i64 {
         let bound = 1 + self.below(u64::from(rows));

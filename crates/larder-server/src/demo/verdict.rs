@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::checker::Evidence;
+use super::checker::{Checker, Evidence};
 use super::process::NAMES;
 use super::screen::short;
 use super::shop::{CUSTOMER, PRODUCT};
@@ -163,6 +163,20 @@ impl Verdict {
         }
         lines
     }
+}
+
+/// The stale reads that a checker has kept, of a trace's rows.
+pub(crate) fn evidence_of(checker: &Checker) -> Vec<String> {
+    let all = checker.evidence().iter();
+    all.map(|evidence| {
+        let read = &evidence.read;
+        let due = evidence.due.map_or(0, |due| due.version);
+        format!(
+            "row {:?} was read at {:?}: {}; version {due} was due",
+            read.row, read.version, evidence.broken
+        )
+    })
+    .collect()
 }
 
 /// A stale read in words.

@@ -1,16 +1,20 @@
 //! [`Report`]: what the simulation of a trace gave, as a table, as JSON and as CSV.
 
+use std::time::Duration;
+
 use clap::ValueEnum as _;
 use larder_memory::Eviction;
 use serde::Serialize;
 
 use super::curve::Curve;
+use super::drive::{Driven, Times};
 use super::formats::Trace;
 use super::ours::Ours;
 use super::plain::{Lfu, Lru, Ring};
 use super::simulate::{self, Cache};
 use super::{Format, optimum};
 use crate::Output;
+use crate::demo::screen::short;
 use crate::fault::{Ended, Exit, Fault};
 
 /// Points of the curve that are given.
@@ -28,6 +32,8 @@ pub(crate) struct Report {
     /// LRU's hit ratio by capacity.
     lru_curve: Vec<Point>,
     recommended: Recommended,
+    /// What came of driving it through real pools, if that was asked for.
+    pub(crate) driven: Option<Driven>,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,6 +97,7 @@ impl Report {
                 doubling_gains_under_a_point: curve.doubling_gains_little() as u64,
                 within_five_percent_of_best: curve.within(0.95) as u64,
             },
+            driven: None,
         })
     }
 
@@ -153,8 +160,45 @@ impl Report {
             within_five_percent_of_best: near,
         } = self.recommended;
         lines.push(format!("\nbeyond {little} entries, doubling gains less than a point; {near} are within 5 % of the best ratio"));
+        if let Some(driven) = &self.driven {
+            lines.extend(of_driven(driven));
+        }
         lines.join("\n")
     }
+}
+
+fn of_driven(driven: &Driven) -> Vec<String> {
+    let times = |times: Times| {
+        let [p50, p99] = [times.p50, times.p99].map(|seconds| short(Duration::from_secs_f64(seconds)));
+        format!("p50 {p50:>8}  p99 {p99:>8}")
+    };
+    let mut lines = vec![
+        format!(
+            "\ndriven: {} accesses through {} pools of {} entries in all, {} of them writes (seed {}), in {:.1} s",
+            driven.accesses, driven.pools, driven.capacity, driven.writes, driven.seed, driven.seconds
+        ),
+        format!("  from memory  {:>6.2} %", driven.hit_ratio * 100.0),
+        format!("  hit          {}", times(driven.hit)),
+        format!("  miss         {}", times(driven.miss)),
+    ];
+    if driven.writes > 0 {
+        lines.push(format!("  commit       {}", times(driven.commit)));
+        lines.push(format!(
+            "  lag          {}   from commit to applied by another node",
+            times(driven.lag)
+        ));
+    }
+    lines.push(format!(
+        "  checked      {} reads, STALE {}",
+        driven.checked, driven.stale
+    ));
+    lines.extend(
+        driven
+            .evidence
+            .first()
+            .map(|first| format!("  first evidence: {first}")),
+    );
+    lines
 }
 
 fn at_capacity(accesses: &[u32], keys: usize, capacity: usize) -> Result<AtCapacity, Fault> {

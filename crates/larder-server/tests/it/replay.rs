@@ -218,3 +218,74 @@ fn figures_are_the_same_each_time() {
     let short = said(folder.path(), &[&path, "--first", "100"]);
     assert_eq!(short["accesses"], 100);
 }
+
+/// Rows of several types through real pools, each type its own, with writes mixed in by a seed: nothing that was read was stale.
+///
+/// Contract: S138 (partial: pools over SQLite)
+#[test]
+fn a_trace_is_driven_through_real_pools() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = 1_u64;
+    let words: Vec<u8> = (0..6_000)
+        .flat_map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let (kind, row) = (state >> 60 & 3, (state >> 33) % (1 + (state >> 20) % 200));
+            u32::try_from(kind << 27 | row << 9 | 5).unwrap().to_be_bytes()
+        })
+        .collect();
+    let path = write(folder.path(), "orm", &words);
+    let orm = ["replay", "--format", "orm", "--capacity", "50%", "--quiet"];
+    let run_with = |more: &[&str]| {
+        let arguments: Vec<&str> = orm
+            .iter()
+            .copied()
+            .chain(more.iter().copied())
+            .chain([path.as_str()])
+            .collect();
+        run(folder.path(), &arguments)
+    };
+    let (code, out, error) = run_with(&["--writes", "5%", "--json"]);
+    assert_eq!(code, Some(0), "{out}{error}");
+    let driven = serde_json::from_str::<Value>(&out).unwrap()["driven"].clone();
+    let number = |field: &str| driven[field].as_u64().unwrap();
+    assert_eq!(
+        (number("accesses"), number("pools"), number("stale")),
+        (6_000, 4, 0),
+        "{driven}"
+    );
+    let writes = number("writes");
+    assert!(
+        (200..400).contains(&writes) && number("checked") > writes,
+        "{driven}"
+    );
+    let ratio = driven["hit_ratio"].as_f64().unwrap();
+    assert!((0.3..1.0).contains(&ratio), "{driven}");
+    for times in ["hit", "miss", "commit", "lag"] {
+        assert!(
+            driven[times]["p50"].as_f64().unwrap() <= driven[times]["p99"].as_f64().unwrap(),
+            "{driven}"
+        );
+    }
+    // One task, and so many accesses: the same each time.
+    let once = || {
+        let (_, out, _) = run_with(&["--drive", "--limit", "1000", "--threads", "1", "--json"]);
+        let driven = serde_json::from_str::<Value>(&out).unwrap()["driven"].clone();
+        (
+            driven["accesses"].clone(),
+            driven["writes"].clone(),
+            driven["hit_ratio"].clone(),
+        )
+    };
+    let first = once();
+    assert_eq!((&first.0, &first.1), (&Value::from(1_000), &Value::from(0)));
+    assert_eq!(once(), first);
+    let (code, _, error) = run_with(&["--writes", "5"]);
+    assert!(
+        code == Some(2) && error.contains("percentage"),
+        "{code:?} {error}"
+    );
+    let left: Vec<String> = super::left(folder.path());
+    assert_eq!(left, ["orm"], "nothing is left behind");
+}
