@@ -5,13 +5,16 @@
 
 mod builder;
 mod cursors;
+mod explain;
 mod health;
 pub mod limits;
 mod parts;
 mod reads;
 mod shutdown;
+mod stats;
 mod tasks;
 mod transaction;
+mod verify;
 
 use std::any::TypeId;
 use std::collections::HashSet;
@@ -21,20 +24,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::sync::Mutex;
-use larder_core::{Cause, Clock, Fence, Invalidations, Runtime, Token};
+use larder_core::{Cause, Clock, Entropy, Fence, Invalidations, Runtime, Token};
 use larder_outbox::{Database, Outbox, Wait, Waited, Waiter};
 use larder_pool::{Entity, Pool, Registry};
 
 pub use builder::LayerBuilder;
 pub use cursors::{CursorStatus, ReaderKind};
+pub use explain::{Explained, ExplainedPool};
 pub use health::{Health, PartHealth};
 pub use reads::{PoolAt, ReadAt};
 pub use shutdown::{Ended, PartEnded, ShutdownReport};
+pub use stats::LayerStats;
 pub use tasks::{TaskState, TaskStatus};
-pub use transaction::Tx;
+pub use transaction::{Retry, Tx};
+pub use verify::{Mismatch, VerifyPlan, VerifyReport};
 
 use self::parts::{Followed, LayerPool, Log};
 use self::shutdown::Closing;
+use self::stats::Counts;
 use self::tasks::Supervisor;
 use crate::Error;
 
@@ -97,6 +104,7 @@ struct Shared {
     name: String,
     fence: Fence,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
     runtime: Arc<dyn Runtime>,
     registry: Registry,
     pools: Vec<Arc<dyn LayerPool>>,
@@ -106,6 +114,7 @@ struct Shared {
     requires_record: bool,
     /// From where rows were changed of which nobody heard: each is told once.
     silent: Mutex<HashSet<&'static Location<'static>>>,
+    counts: Counts,
     tasks: Supervisor,
     closing: Closing,
 }

@@ -101,8 +101,9 @@ pub use error::{Error, Problem};
 pub use layer::limits as layer_limits;
 #[cfg(all(feature = "pool", feature = "outbox"))]
 pub use layer::{
-    CursorStatus, Ended, Health, Layer, LayerBuilder, PartEnded, PartHealth, PoolAt, Reach, ReadAt,
-    ReaderKind, ShutdownReport, TaskState, TaskStatus, Tx,
+    CursorStatus, Ended, Explained as ExplainedTarget, ExplainedPool, Health, Layer, LayerBuilder,
+    LayerStats, Mismatch, PartEnded, PartHealth, PoolAt, Reach, ReadAt, ReaderKind, Retry, ShutdownReport,
+    TaskState, TaskStatus, Tx, VerifyPlan, VerifyReport,
 };
 
 #[cfg(feature = "pool")]

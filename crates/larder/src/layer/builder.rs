@@ -17,6 +17,7 @@ use self::unbuilt::{Common, Unbuilt, UnbuiltPool, Unopened, UnopenedOutbox, Unop
 use super::limits::{FRESHNESS, NAME_BYTES_MAX, POOLS_MAX};
 use super::parts::{Followed, Log};
 use super::shutdown::Closing;
+use super::stats::Counts;
 use super::tasks::{Done, Progress, Stop, Supervisor};
 use super::{Layer, Shared};
 use crate::{Error, Problem};
@@ -196,6 +197,7 @@ impl LayerBuilder {
                 name: self.name,
                 fence: common.fence,
                 clock: common.clock,
+                entropy: common.entropy,
                 waiter: waiter.runtime(Arc::clone(&common.runtime)),
                 runtime: common.runtime,
                 registry,
@@ -204,6 +206,7 @@ impl LayerBuilder {
                 followed,
                 requires_record: self.requires_record,
                 silent: Mutex::default(),
+                counts: Counts::default(),
                 tasks,
                 closing: Closing::default(),
             }),

@@ -32,5 +32,8 @@ pub const STUCK_AFTER_PERIODS: u32 = 10;
 /// How long a shutdown may take, by default.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The longest wait between two attempts of a transaction.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(1);
+
 /// How often a transaction is tried in all, by default, where it may be tried again.
 pub const TRANSACTION_ATTEMPTS: u32 = 3;

@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::fmt;
 
-use larder_core::{BoxFuture, Invalidations, SourceId, Token};
+use larder_core::{BoxFuture, Head, Invalidations, SourceError, SourceId, Token};
 use larder_outbox::{Database, Error, FollowerHandle, Outbox};
 use larder_pool::{Entity, Pool};
 
@@ -29,6 +29,7 @@ impl<T: Entity> LayerPool for Pool<T> {
 pub(super) trait Log: fmt::Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn database(&self) -> TypeId;
+    fn head(&self) -> BoxFuture<'_, Result<Head, SourceError>>;
     fn record_alone<'a>(&'a self, batch: &'a Invalidations) -> BoxFuture<'a, Result<Token, Error>>;
 }
 
@@ -39,6 +40,10 @@ impl<D: Database> Log for Outbox<D> {
 
     fn database(&self) -> TypeId {
         TypeId::of::<D>()
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Head, SourceError>> {
+        Box::pin(Outbox::head(self))
     }
 
     fn record_alone<'a>(&'a self, batch: &'a Invalidations) -> BoxFuture<'a, Result<Token, Error>> {

@@ -9,6 +9,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use larder_core::ToKey;
 use larder_core::{
@@ -18,6 +19,8 @@ use larder_outbox::{CommitError, Database, Outbox, OutboxTx, TransactionError};
 use larder_pool::Entity;
 
 use super::Layer;
+use super::limits::{RETRY_AFTER_MAX, TRANSACTION_ATTEMPTS};
+use super::stats::Counts;
 
 /// A transaction under way. What is invalidated is recorded in it just before it commits.
 pub struct Tx<'o, D: Database> {
@@ -111,7 +114,73 @@ impl Layer {
         D: Database,
         B: AsyncFnOnce(&mut Tx<'_, D>) -> Result<R, E>,
     {
-        self.run(outbox, body, Location::caller())
+        self.counted(outbox, body, Location::caller())
+    }
+
+    /// [`Layer::transaction`], tried again where the database could not take it at that moment: it was busy, or somebody else was in the way. What the
+    /// body recorded before is not there any more when it runs again.
+    ///
+    /// # Errors
+    /// [`TransactionError`] of the last attempt.
+    #[track_caller]
+    pub fn transaction_retrying<D, R, E, B>(
+        &self,
+        outbox: &Outbox<D>,
+        retry: Retry<E>,
+        body: B,
+    ) -> impl Future<Output = Result<(R, Token), TransactionError<E>>>
+    where
+        D: Database,
+        B: AsyncFn(&mut Tx<'_, D>) -> Result<R, E>,
+    {
+        let caller = Location::caller();
+        async move {
+            let mut tried = 1;
+            loop {
+                let done = self
+                    .counted(outbox, async |tx: &mut Tx<'_, D>| body(tx).await, caller)
+                    .await;
+                let is_over = match &done {
+                    Ok(_) => true,
+                    Err(error) => tried >= retry.attempts || !retry.is_worth_it(error),
+                };
+                if is_over {
+                    return done;
+                }
+                Counts::add(&self.shared.counts.retries);
+                let pause = retry
+                    .backoff
+                    .saturating_mul(1_u32.checked_shl(tried - 1).unwrap_or(u32::MAX));
+                // Between a half and all of it, so that two who met do not meet again.
+                let share = self.shared.entropy.next_u64() % 512 + 512;
+                let pause = pause
+                    .min(RETRY_AFTER_MAX)
+                    .saturating_mul(u32::try_from(share).unwrap_or(1_024))
+                    / 1_024;
+                self.shared.runtime.sleep(pause).await;
+                tried += 1;
+            }
+        }
+    }
+
+    async fn counted<D: Database, R, E>(
+        &self,
+        outbox: &Outbox<D>,
+        body: impl AsyncFnOnce(&mut Tx<'_, D>) -> Result<R, E>,
+        caller: &'static Location<'static>,
+    ) -> Result<(R, Token), TransactionError<E>> {
+        let counts = &self.shared.counts;
+        let done = self.run(outbox, body, caller).await;
+        match &done {
+            Ok(_) => Counts::add(&counts.commits),
+            Err(TransactionError::Record) => Counts::add(&counts.failed_records),
+            Err(TransactionError::Unknown { .. }) => Counts::add(&counts.unknown_outcomes),
+            Err(TransactionError::Body(_) | TransactionError::NotCommitted(_)) => {
+                Counts::add(&counts.rollbacks)
+            }
+            Err(_) => {}
+        }
+        done
     }
 
     async fn run<D: Database, R, E>(
@@ -182,6 +251,81 @@ async fn roll_back<D: Database>(transaction: OutboxTx<'static, D>) {
     }
 }
 
+/// When a transaction is tried again, and how often.
+#[must_use = "give it to `Layer::transaction_retrying`"]
+pub struct Retry<E> {
+    attempts: u32,
+    backoff: Duration,
+    body: Box<dyn Fn(&E) -> bool + Send + Sync>,
+}
+
+impl<E> Retry<E> {
+    /// Three attempts in all, 10 ms after the first, doubling; only where the database itself says that it was busy.
+    pub fn new() -> Self {
+        Retry {
+            attempts: TRANSACTION_ATTEMPTS,
+            backoff: Duration::from_millis(10),
+            body: Box::new(|_| false),
+        }
+    }
+
+    /// How often it is tried in all: at least once. Default: 3.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// How long to wait after the first attempt; doubled after each, up to a second, and shortened by up to a half. Default: 10 ms.
+    pub fn backoff(mut self, backoff: Duration) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Which errors of the body mean that the database was busy: only the caller knows its own errors. Default: none.
+    pub fn when_body(mut self, is_busy: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        self.body = Box::new(is_busy);
+        self
+    }
+
+    fn is_worth_it(&self, error: &TransactionError<E>) -> bool {
+        match error {
+            TransactionError::Begin(error) => error.is_retryable(),
+            TransactionError::Body(error) => (self.body)(error),
+            TransactionError::NotCommitted(error) => {
+                let code = error.as_database_error().and_then(|error| error.code());
+                code.is_some_and(|code| is_busy(&code))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a database's code says that somebody else was in the way: serialization failure and deadlock by their SQLSTATE, which has five letters;
+/// busy and locked by the lowest byte of SQLite's number, which is shorter.
+fn is_busy(code: &str) -> bool {
+    match code.len() {
+        5 => matches!(code, "40001" | "40P01"),
+        _ => code
+            .parse::<u32>()
+            .is_ok_and(|number| matches!(number & 0xFF, 5 | 6)),
+    }
+}
+
+impl<E> Default for Retry<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E> fmt::Debug for Retry<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("attempts", &self.attempts)
+            .field("backoff", &self.backoff)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A commit that is finished, whether or not somebody waits for it.
 struct Finished {
     work: Option<BoxFuture<'static, Result<Token, CommitError>>>,
@@ -209,6 +353,29 @@ impl Drop for Finished {
                     tracing::warn!(%error, "a commit that nobody waited for failed");
                 }
             }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_busy;
+
+    #[test]
+    fn who_was_in_the_way_is_told_by_the_code() {
+        for (code, expected) in [
+            ("5", true),
+            ("517", true),
+            ("6", true),
+            ("19", false),
+            ("787", false),
+            ("40001", true),
+            ("40P01", true),
+            ("22021", false),
+            ("23505", false),
+            ("", false),
+        ] {
+            assert_eq!(is_busy(code), expected, "{code}");
         }
     }
 }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 pub(super) type Any = Box<dyn std::error::Error + Send + Sync>;
 
-#[derive(Debug, Entity)]
+#[derive(Debug, PartialEq, Entity)]
 pub(super) struct User {
     pub(super) id: i64,
     pub(super) name: String,
@@ -57,6 +57,18 @@ impl Ground {
             database,
             loads: Arc::default(),
         }
+    }
+
+    /// Connections to the same file that wait for no writer.
+    pub(super) async fn impatient(&self) -> SqlitePool {
+        let options = self
+            .database
+            .connect_options()
+            .as_ref()
+            .clone()
+            .busy_timeout(Duration::ZERO);
+        let pool = SqlitePoolOptions::new().max_connections(4);
+        pool.connect_with(options).await.unwrap()
     }
 
     pub(super) fn users(&self) -> larder::pool::PoolBuilder<User> {

@@ -1,10 +1,12 @@
 //! Transactions, reads with their tokens, invalidations without one.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use larder::outbox::{TransactionError, Wait};
-use larder::{Applied, Error, Invalidations, Layer, Reach, Target};
+use larder::outbox::{Outbox, TransactionError, Wait};
+use larder::pool::{EntryState, WhenUnsure};
+use larder::{Applied, Error, Invalidations, Last, Layer, Reach, Retry, Target, Tx, VerifyPlan};
 use sqlx::Sqlite;
 
 use super::{Any, Ground, User, name, rename, until};
@@ -57,7 +59,7 @@ async fn a_body_that_fails_or_panics_leaves_nothing() {
     let panicking = layer.clone();
     let panicked = tokio::spawn(async move {
         let outbox = panicking.outbox::<Sqlite>().unwrap();
-        let body = async |tx: &mut larder::Tx<'_, Sqlite>| {
+        let body = async |tx: &mut Tx<'_, Sqlite>| {
             sqlx::query("DELETE FROM users").execute(tx.connection()).await?;
             tx.invalidate_all::<User>()?;
             if tx.connection().lock_handle().await.is_ok() {
@@ -91,11 +93,20 @@ async fn a_body_that_fails_or_panics_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_nobody_waits_for_is_applied() {
     let ground = Ground::new().await;
-    let layer = ground.layer().await;
+    // The follower looks once a minute: whatever is applied sooner was applied by the commit.
+    let minute = Duration::from_secs(60);
+    let layer = ground
+        .builder()
+        .followers(move |follower| follower.poll_min(minute).poll_max(minute).node_lease(10 * minute))
+        .freshness(5 * minute, WhenUnsure::Bypass);
+    let layer = layer.open().await.unwrap();
     let outbox = layer.outbox::<Sqlite>().unwrap();
+    // Of which the layer hears nothing by itself.
+    let other = Outbox::builder(ground.database.clone()).open().await.unwrap();
     let mut committed = 0;
-    for round in 0..60_u64 {
-        let before = outbox.head().await.unwrap().as_of.point();
+    // It is dropped after one wait, after two, and so on: its last is for the commit.
+    for waits in (0..96).map(|round| 1 + round % 16) {
+        let before = other.head().await.unwrap().as_of.point();
         let pin = layer.fence().pin(&[Target::entity("user", 7).unwrap()]).unwrap();
         let write = layer.transaction(&outbox, async |tx| {
             sqlx::query("UPDATE users SET name = name || '!' WHERE id = 7")
@@ -104,17 +115,34 @@ async fn a_commit_that_nobody_waits_for_is_applied() {
             tx.invalidate::<User>(&7)?;
             Ok::<_, Any>(())
         });
-        drop(tokio::time::timeout(Duration::from_micros(round * 20), write).await);
+        let is_whole = ends_within(waits, write).await;
         // Whoever comes next waits until the transaction is over, either way.
-        let next = Invalidations::default().entity("other", round).unwrap();
-        outbox.record_alone(&next).await.unwrap();
-        let after = outbox.head().await.unwrap().as_of.point();
+        let next = Invalidations::default().entity("other", waits).unwrap();
+        other.record_alone(&next).await.unwrap();
+        let after = other.head().await.unwrap().as_of.point();
         if after - before == 2 {
-            committed += 1;
+            committed += u64::from(!is_whole);
             until(|| !pin.is_fresh()).await;
         }
     }
     assert!(committed > 0, "it was never dropped after the commit was sent");
+}
+
+/// Whether it ends before it has waited so often; if not, it is dropped then.
+async fn ends_within(waits: u64, work: impl Future) -> bool {
+    let (mut work, mut left) = (std::pin::pin!(work), waits);
+    std::future::poll_fn(|context| {
+        if work.as_mut().poll(context).is_ready() {
+            return Poll::Ready(true);
+        }
+        left -= 1;
+        if left == 0 {
+            Poll::Ready(false)
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 /// Contract: S20
@@ -182,5 +210,144 @@ async fn an_invalidation_reaches_this_node_or_every_node() {
     assert!(
         alone.pool::<User>().unwrap().get(&7).is_none(),
         "this node has applied it all the same"
+    );
+}
+
+/// A transaction that found somebody else in its way is tried again; one that was refused for another reason is not.
+///
+/// Contract: S22 (partial: SQLite)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_database_is_asked_again() {
+    let ground = Ground::new().await;
+    let impatient = ground.impatient().await;
+    let layer = Layer::builder("shop")
+        .outbox(Outbox::builder(impatient))
+        .open()
+        .await
+        .unwrap();
+    let outbox = layer.outbox::<Sqlite>().unwrap();
+    let write = async |tx: &mut Tx<'_, Sqlite>| {
+        sqlx::query("UPDATE users SET name = name || '!' WHERE id = 7")
+            .execute(tx.connection())
+            .await?;
+        tx.invalidate::<User>(&7)?;
+        Ok::<_, Any>(())
+    };
+    let retry = || Retry::new().backoff(Duration::from_millis(40));
+    let blocker = ground.database.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let error = layer
+        .transaction_retrying(&outbox, retry().attempts(2), write)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, TransactionError::Begin(larder::outbox::Error::Busy(_))),
+        "{error:?}"
+    );
+    assert_eq!((layer.stats().retries, layer.stats().commits), (1, 0));
+    let free = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        blocker.rollback().await.unwrap();
+    });
+    layer
+        .transaction_retrying(&outbox, retry().attempts(50), write)
+        .await
+        .unwrap();
+    free.await.unwrap();
+    assert!(
+        layer.stats().retries > 1 && layer.stats().commits == 1,
+        "{:?}",
+        layer.stats()
+    );
+    let before = layer.stats();
+    let tries = AtomicU64::new(0);
+    for (worth, expected) in [(false, 1), (true, 3)] {
+        tries.store(0, Ordering::Relaxed);
+        let failing = async |tx: &mut Tx<'_, Sqlite>| {
+            tries.fetch_add(1, Ordering::Relaxed);
+            tx.invalidate::<User>(&7)?;
+            Err::<(), Any>("no".into())
+        };
+        let retry = Retry::new()
+            .backoff(Duration::ZERO)
+            .when_body(move |_: &Any| worth);
+        layer
+            .transaction_retrying(&outbox, retry, failing)
+            .await
+            .unwrap_err();
+        assert_eq!(tries.load(Ordering::Relaxed), expected);
+    }
+    let after = layer.stats();
+    assert_eq!(
+        (after.rollbacks - before.rollbacks, after.retries - before.retries),
+        (4, 2)
+    );
+    let name: String = sqlx::query_scalar("SELECT name FROM users WHERE id = 7")
+        .fetch_one(&ground.database)
+        .await
+        .unwrap();
+    assert_eq!(name, "Ada!", "only the last attempt is there");
+}
+
+/// A row that somebody changed without recording it is found by comparing with the origin, explained, and ended; one that is merely on its way is not
+/// counted.
+///
+/// Contract: S45 (partial: pools, one by one), S36 (partial: pools), S43 (partial: pools and fence)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_does_not_record_is_found() {
+    let ground = Ground::new().await;
+    let (layer, other) = (ground.layer().await, ground.layer().await);
+    let users = layer.pool::<User>().unwrap();
+    assert_eq!(
+        (name(&layer, 7).await, name(&layer, 8).await),
+        ("Ada".to_owned(), "Grace".to_owned())
+    );
+    let report = layer.verify::<User>(&VerifyPlan::new()).await.unwrap();
+    assert_eq!((report.matching, report.mismatches.len()), (2, 0));
+    // Recorded elsewhere: whatever is seen on the way, it is not stale for certain.
+    for round in 0..20 {
+        rename(&other, 8, &format!("Grace {round}")).await;
+        let report = layer.verify::<User>(&VerifyPlan::new()).await.unwrap();
+        assert!(report.mismatches.is_empty() && report.unknown == 0, "{report:?}");
+        name(&layer, 8).await;
+    }
+    let silent = "UPDATE users SET name = 'Ada Lovelace' WHERE id = 7";
+    sqlx::query(silent).execute(&ground.database).await.unwrap();
+    assert_eq!(name(&layer, 7).await, "Ada", "nobody has said that it changed");
+    let only_look = VerifyPlan::new().heal(false).at_most(1);
+    for plan in [only_look, VerifyPlan::new()] {
+        let report = layer.verify::<User>(&plan).await.unwrap();
+        let [found] = report.mismatches.as_slice() else {
+            panic!("{report:?}")
+        };
+        assert_eq!(
+            (found.entity, found.key.as_bytes(), found.is_gone),
+            ("user", &b"7"[..], false)
+        );
+        assert!(found.explanation.resident.is_some());
+    }
+    assert_eq!(name(&layer, 7).await, "Ada Lovelace", "it was ended");
+    sqlx::query("DELETE FROM users WHERE id = 7")
+        .execute(&ground.database)
+        .await
+        .unwrap();
+    let report = layer.verify::<User>(&VerifyPlan::new()).await.unwrap();
+    assert!(report.mismatches[0].is_gone && users.get(&7).is_none());
+    let explained = layer.explain(&Target::entity("user", 7).unwrap());
+    let Last::At(last) = &explained.fence.targets[0].last else {
+        panic!("{explained:?}")
+    };
+    assert_eq!(last.reason.as_str(), "verification found it stale");
+    assert_eq!((explained.pools.len(), explained.cursors.len()), (1, 1));
+    assert_eq!(explained.pools[0].explanation.state, EntryState::Absent);
+    let never = layer.explain(&Target::tag("default", "never").unwrap());
+    assert!(
+        never.pools.is_empty() && matches!(never.fence.targets[0].last, Last::Never),
+        "{never:?}"
+    );
+    let alone = Layer::builder("alone").pool(ground.users()).open().await.unwrap();
+    let refused = alone.verify::<User>(&VerifyPlan::new()).await.unwrap_err();
+    assert!(
+        matches!(refused, Error::NotConfigured { part: "outbox" }),
+        "{refused}"
     );
 }
