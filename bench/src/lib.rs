@@ -7,6 +7,7 @@
 
 pub mod bursts;
 pub mod fence;
+pub mod layer;
 pub mod memory;
 pub mod outbox;
 pub mod pool;

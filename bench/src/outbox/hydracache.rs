@@ -29,7 +29,7 @@ const NAMESPACE: &str = "db";
 const ROWS_A_CLAIM: usize = 256;
 
 /// HydraCache's outbox in a database of its own.
-pub(super) struct HydraCacheOutbox {
+pub(crate) struct HydraCacheOutbox {
     database: Database,
     pool: SqlitePool,
     outbox: SqlxInvalidationOutbox,
@@ -37,7 +37,7 @@ pub(super) struct HydraCacheOutbox {
 }
 
 impl HydraCacheOutbox {
-    pub(super) async fn new() -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn new() -> Result<Self, Box<dyn Error>> {
         let database = Database::new().await?;
         let options = SqliteConnectOptions::new()
             .filename(database.folder.path().join(FILE))
@@ -59,7 +59,7 @@ impl HydraCacheOutbox {
     }
 
     /// One transaction: a business update, and two targets.
-    pub(super) async fn record(&self, targets: [(&str, u64); 2]) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn record(&self, targets: [(&str, u64); 2]) -> Result<(), Box<dyn Error>> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         query(UPDATE).execute(&mut *transaction).await?;
         self.enqueue(&mut transaction, targets).await?;

@@ -31,9 +31,11 @@ use tokio::runtime::{Builder, Runtime};
 pub use bytes::bytes;
 pub use drain::drain;
 pub use follow::follow;
+pub(crate) use hydracache::HydraCacheOutbox;
 pub use lag::lag;
 pub use old_snapshot::old_snapshot;
 pub use record::record;
+pub(crate) use record::{UPDATE, plain, poller};
 pub use status::status;
 pub use wait::wait;
 
@@ -44,13 +46,13 @@ use crate::{Measured, Report, Row, Target};
 const FILE: &str = "bench.db";
 
 /// A database in a folder that goes with it.
-struct Database {
+pub(crate) struct Database {
     folder: TempDir,
-    pool: SqlitePool,
+    pub(crate) pool: SqlitePool,
 }
 
 impl Database {
-    async fn new() -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn new() -> Result<Self, Box<dyn Error>> {
         let folder = tempfile::tempdir()?;
         let pool = SqlitePoolOptions::new()
             .max_connections(3)

@@ -11,7 +11,7 @@ use crate::{ROUNDS, Report, Rounds, Target};
 const TRANSACTIONS: u64 = 2_000;
 
 /// The business update of each transaction.
-pub(super) const UPDATE: &str = "UPDATE accounts SET amount = amount + 1 WHERE id = 1";
+pub(crate) const UPDATE: &str = "UPDATE accounts SET amount = amount + 1 WHERE id = 1";
 
 /// Measures and reports.
 ///
@@ -85,7 +85,7 @@ pub(super) async fn larder(outbox: &Outbox<sqlx::Sqlite>, id: u64) -> Result<(),
     Ok(())
 }
 
-async fn poller(database: &Database, id: u64) -> Result<(), sqlx::Error> {
+pub(crate) async fn poller(database: &Database, id: u64) -> Result<(), sqlx::Error> {
     let mut transaction = database.pool.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(UPDATE).execute(&mut *transaction).await?;
     sqlx::query("INSERT INTO poller (body) VALUES (?), (?)")
@@ -96,7 +96,7 @@ async fn poller(database: &Database, id: u64) -> Result<(), sqlx::Error> {
     transaction.commit().await
 }
 
-async fn plain(database: &Database) -> Result<(), sqlx::Error> {
+pub(crate) async fn plain(database: &Database) -> Result<(), sqlx::Error> {
     let mut transaction = database.pool.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(UPDATE).execute(&mut *transaction).await?;
     transaction.commit().await

@@ -5,12 +5,13 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use larder_core::TaskFuture;
 
 use super::membership::LetGo;
 use super::{Follower, Membership};
 use crate::Error;
+use crate::limits::POLL_MIN;
 use crate::pace;
 
 /// For how long a node tries to say that it goes.
@@ -37,6 +38,7 @@ impl Follower {
         let mut stop = pin!(stop);
         let (mut idle, mut failures) = (self.options.poll_min, 0_u32);
         loop {
+            let began = self.seat.fence.time();
             // Asked for before the round, so that a hint during it is not missed.
             let source = std::sync::Arc::clone(&self.source);
             let mut hinted = source.hinted();
@@ -71,7 +73,21 @@ impl Follower {
             match Membership::beside(self.membership.as_deref(), woken).await {
                 Woken::Stopped => break,
                 Woken::TimeOver => {}
-                Woken::Hinted => idle = self.options.poll_min,
+                Woken::Hinted => {
+                    idle = self.options.poll_min;
+                    // Commits that follow upon each other are read together: a round for each would take from them what it costs.
+                    let rest = idle
+                        .min(POLL_MIN)
+                        .saturating_sub(self.seat.fence.time().since(began));
+                    if !rest.is_zero() {
+                        let over = pace::sleep(self.options.runtime.as_ref(), rest);
+                        let resting = select(stop.as_mut(), over);
+                        if let Either::Left(_) = Membership::beside(self.membership.as_deref(), resting).await
+                        {
+                            break;
+                        }
+                    }
+                }
             }
         }
         self.save_now();

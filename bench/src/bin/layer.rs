@@ -1,0 +1,17 @@
+//! The benchmarks of the layer, each with its rows: `facade_read`, `transaction_cost` (with `transaction_peer`), `wake`.
+//!
+//! All of them take half a minute; the names of some run those alone. What is measured, and against what, stands in
+//! `larder_bench::layer`.
+
+use larder_bench::{Counting, Outcome, layer, run_named};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() -> Outcome {
+    run_named(&[
+        ("facade_read", layer::facade_read),
+        ("transaction_cost", layer::transaction_cost),
+        ("wake", layer::wake),
+    ])
+}
