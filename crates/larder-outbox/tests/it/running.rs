@@ -1,6 +1,7 @@
 //! Followers that run by themselves, and sources that fail.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ struct Scripted {
     rows: Mutex<Vec<Invalidation>>,
     failures: Mutex<VecDeque<bool>>,
     asked: Mutex<Vec<Duration>>,
+    /// Somebody commits all the time, and says so.
+    is_busy: AtomicBool,
     /// Runs once while the head is being taken.
     on_head: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -33,6 +36,7 @@ impl Scripted {
             rows: Mutex::default(),
             failures: Mutex::default(),
             asked: Mutex::default(),
+            is_busy: AtomicBool::new(false),
             on_head: Mutex::default(),
         })
     }
@@ -108,6 +112,9 @@ impl Source for Scripted {
     }
 
     fn hinted(&self) -> BoxFuture<'_, ()> {
+        if self.is_busy.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(()));
+        }
         Box::pin(std::future::pending())
     }
 }
@@ -157,6 +164,23 @@ impl World {
             self.runtime.advance(Duration::from_millis(1));
         }
     }
+}
+
+/// However many commits it is told of, it asks every two milliseconds and no more often: they are read together.
+///
+/// Contract: O54 (partial: hints)
+#[test]
+fn a_follower_reads_commits_together() {
+    let world = World::new();
+    world.source.is_busy.store(true, Ordering::Relaxed);
+    world.run();
+    for id in 0..100 {
+        let token = world.source.commit(id);
+        world.pass(3);
+        assert_eq!(world.fence.applied(&token), Applied::Yes);
+    }
+    let gaps = world.source.gaps();
+    assert!(gaps.len() > 100 && gaps.iter().all(|gap| *gap == 2), "{gaps:?}");
 }
 
 /// While there is nothing it asks less and less often, up to `poll_max`; after rows it asks soon again.
