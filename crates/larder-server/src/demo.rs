@@ -13,7 +13,7 @@ pub(crate) mod shop;
 pub(crate) mod verdict;
 pub(crate) mod words;
 
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,11 +26,15 @@ use self::screen::Screen;
 use self::shop::Size;
 use crate::Output;
 use crate::fault::{Ended, Exit, Fault};
+use crate::signals::interrupted;
+
+/// The name of the database in its directory.
+const DATABASE: &str = "shop.db";
 
 /// What can be said of a demo.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DemoOptions {
-    /// Where the database goes; made if it is not there, and it must be empty. Default: a directory of its own among temporary files.
+    /// Where the database goes; made if it is not there, and it must be empty. The database is removed at the end. Default: a directory of its own among temporary files.
     #[arg(long, value_name = "DIRECTORY")]
     dir: Option<PathBuf>,
     /// How long nodes are read and written, in seconds: 3 to 3600.
@@ -118,7 +122,7 @@ pub(crate) fn run(options: &DemoOptions, output: Output) -> Result<Exit, Fault> 
     let done = runtime.block_on(async {
         tokio::select! {
             done = play(options, folder.path(), output) => done,
-            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+            () = interrupted() => Ok(Exit::Interrupted),
         }
     });
     // Processes end with what started them: they are waited for before their files go.
@@ -128,7 +132,7 @@ pub(crate) fn run(options: &DemoOptions, output: Output) -> Result<Exit, Fault> 
 }
 
 async fn play(options: &DemoOptions, folder: &Path, output: Output) -> Result<Exit, Fault> {
-    let file = folder.join("shop.db");
+    let file = folder.join(DATABASE);
     let mut screen = Screen::new(std::io::stderr().is_terminal() && !output.quiet, output.quiet);
     let database = shop::open(&file, 4)
         .await
@@ -153,6 +157,8 @@ async fn play(options: &DemoOptions, folder: &Path, output: Output) -> Result<Ex
 struct Folder {
     path: PathBuf,
     temporary: Option<TempDir>,
+    /// It was not there before.
+    is_made: bool,
 }
 
 impl Folder {
@@ -164,8 +170,13 @@ impl Folder {
             })?;
             let path = temporary.path().to_owned();
             let temporary = Some(temporary);
-            return Ok(Folder { path, temporary });
+            return Ok(Folder {
+                path,
+                temporary,
+                is_made: true,
+            });
         };
+        let is_made = !path.exists();
         let could_not = |error| Ended::fault(Exit::CouldNotRun, format!("use {}: {error}", path.display()));
         std::fs::create_dir_all(path).map_err(could_not)?;
         if std::fs::read_dir(path).map_err(could_not)?.next().is_some() {
@@ -177,6 +188,7 @@ impl Folder {
         Ok(Folder {
             path: path.clone(),
             temporary: None,
+            is_made,
         })
     }
 
@@ -194,10 +206,25 @@ impl Folder {
         }
         let removed = match self.temporary {
             Some(temporary) => temporary.close(),
-            None => std::fs::remove_dir_all(&self.path),
+            None => self.remove_own(),
         };
         if let Err(error) = removed {
             output.note(&format!("{} could not be removed: {error}", self.path.display()));
         }
+    }
+
+    /// Of a directory that somebody named, what was made in it; and itself, if it was not there before and nobody has put anything into it.
+    fn remove_own(&self) -> std::io::Result<()> {
+        for name in [DATABASE, "shop.db-wal", "shop.db-shm", "shop.db-journal"] {
+            match std::fs::remove_file(self.path.join(name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let is_empty = std::fs::read_dir(&self.path)?.next().is_none();
+        if self.is_made && is_empty {
+            return std::fs::remove_dir(&self.path);
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use larder::outbox::TransactionError;
+
 /// Whatever goes wrong within a command.
 pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
 
@@ -71,4 +73,17 @@ pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
         cause = next.source();
     }
     text
+}
+
+/// A transaction that failed, with all its causes.
+pub(crate) fn of_transaction(error: TransactionError<Fault>) -> Fault {
+    match error {
+        TransactionError::Body(fault) => fault,
+        TransactionError::Begin(error) => error.into(),
+        TransactionError::NotCommitted(error) => format!("the transaction was rolled back: {error}").into(),
+        TransactionError::Unknown { source, .. } => {
+            format!("it is not known whether the transaction was committed: {source}").into()
+        }
+        other => other.to_string().into(),
+    }
 }

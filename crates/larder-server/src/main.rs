@@ -4,6 +4,7 @@ mod demo;
 mod fault;
 mod output;
 mod replay;
+mod signals;
 
 use std::process::ExitCode;
 

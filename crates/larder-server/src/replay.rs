@@ -20,6 +20,7 @@ use self::formats::{Trace, Unread};
 use self::report::Report;
 use crate::Output;
 use crate::fault::{Ended, Exit, Fault};
+use crate::signals::interrupted;
 
 /// What can be said of a replay.
 #[derive(Args, Clone, Debug)]
@@ -38,7 +39,7 @@ pub(crate) struct ReplayOptions {
     /// The share of accesses that write their row instead, in percent (`1%`), injected from the seed. With it, or with --drive, the trace is
     /// also driven through real pools over a database in SQLite, and what they answer is checked.
     #[arg(long, value_name = "PERCENT")]
-    writes: Option<Capacity>,
+    writes: Option<Percent>,
     /// Drives the trace through real pools, without writes.
     #[arg(long)]
     drive: bool,
@@ -77,6 +78,22 @@ pub(crate) enum Format {
     I64be,
     /// Little-endian 64-bit words.
     I64le,
+}
+
+/// A share in percent, from none to all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Percent(f64);
+
+impl std::str::FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let percent = text.strip_suffix('%').and_then(|percent| percent.parse().ok());
+        let percent = percent.filter(|percent: &f64| (0.0..=100.0).contains(percent));
+        percent
+            .map(Percent)
+            .ok_or_else(|| format!("`{text}` is no percentage from 0% to 100%"))
+    }
 }
 
 /// How much a cache may hold.
@@ -129,8 +146,13 @@ pub(crate) fn run(options: &ReplayOptions, output: Output) -> Result<Exit, Fault
     let trace = match formats::read(&options.file, options.format, options.first) {
         Ok(trace) => trace,
         Err(Unread::Missing(error)) => {
+            let is_there = error.kind() != std::io::ErrorKind::NotFound;
             return Err(Ended::fault(
-                Exit::NoSuchThing,
+                if is_there {
+                    Exit::CouldNotRun
+                } else {
+                    Exit::NoSuchThing
+                },
                 format!("{}: {error}", options.file.display()),
             ));
         }
@@ -158,10 +180,7 @@ pub(crate) fn run(options: &ReplayOptions, output: Output) -> Result<Exit, Fault
     capacities.sort_unstable();
     capacities.dedup();
     let writes = match options.writes {
-        Some(Capacity::Percent(percent)) => Some(percent / 100.0),
-        Some(Capacity::Entries(_)) => {
-            return Err(Ended::fault(Exit::Usage, "--writes is a percentage, as `1%`"));
-        }
+        Some(Percent(percent)) => Some(percent / 100.0),
         None => options.drive.then_some(0.0),
     };
     let mut report = Report::of(&trace, &capacities, |done| output.note(done))?;
@@ -185,7 +204,9 @@ pub(crate) fn run(options: &ReplayOptions, output: Output) -> Result<Exit, Fault
 
 /// Drives it over a database of its own, which goes when it is over; none if it was interrupted.
 fn driven(trace: &Trace, plan: &Plan, output: Output) -> Result<Option<Driven>, Fault> {
-    let folder = tempfile::Builder::new().prefix("larder-replay-").tempdir()?;
+    let folder = tempfile::Builder::new().prefix("larder-replay-").tempdir();
+    let folder = folder
+        .map_err(|error| Ended::fault(Exit::CouldNotRun, format!("make a temporary directory: {error}")))?;
     output.note(&format!(
         "driving {} accesses through pools",
         plan.limit.min(trace.accesses.len())
@@ -197,7 +218,7 @@ fn driven(trace: &Trace, plan: &Plan, output: Output) -> Result<Option<Driven>, 
     let driven = runtime.block_on(async {
         tokio::select! {
             driven = drive::drive(trace, plan, folder.path()) => driven.map(Some),
-            _ = tokio::signal::ctrl_c() => Ok(None),
+            () = interrupted() => Ok(None),
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));

@@ -20,9 +20,11 @@ use std::any::TypeId;
 use std::collections::HashSet;
 use std::fmt;
 use std::panic::Location;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use larder_core::sync::Mutex;
 use larder_core::{Cause, Clock, Entropy, Fence, Invalidations, Runtime, Token};
 use larder_outbox::{Database, Outbox, Wait, Waited, Waiter};
@@ -215,9 +217,13 @@ impl Layer {
     /// Waits until the token is satisfied: on this node, on others, or by a group.
     ///
     /// # Errors
-    /// What the database says, where one must be asked.
+    /// [`Error::ShuttingDown`] once the layer is being shut down; what the database says, where one must be asked.
     pub async fn wait(&self, token: &Token, wait: Wait) -> Result<Waited, Error> {
-        Ok(self.shared.waiter.wait(token, wait).await?)
+        let waited = pin!(self.shared.waiter.wait(token, wait));
+        match select(waited, pin!(self.shared.tasks.stopped())).await {
+            Either::Left((waited, _)) => Ok(waited?),
+            Either::Right(_) => Err(Error::ShuttingDown),
+        }
     }
 
     /// Reads that are never older than the token.

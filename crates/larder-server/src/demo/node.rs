@@ -24,7 +24,7 @@ use super::checker::Read;
 use super::random::Random;
 use super::shop::{self, CUSTOMER, Customer, Deed, ORDER, Order, PRODUCT, Product, Seam};
 use super::words::{Said, Tally, now_nanos};
-use crate::fault::Fault;
+use crate::fault::{Fault, of_transaction};
 
 /// One read in so many of those within the process is told to the checker.
 const READS_A_REPORT: u64 = 16;
@@ -315,7 +315,7 @@ impl Node {
                 self.rollbacks.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
-            Err(error) => return Err(error.to_string().into()),
+            Err(error) => return Err(of_transaction(error)),
         };
         let Some(row) = row else { return Ok(()) };
         let at_nanos = now_nanos();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
@@ -97,8 +98,16 @@ impl Process {
     /// Tells it something; one that has gone hears nothing.
     pub(crate) async fn tell(&mut self, line: &str) {
         if let Some(input) = &mut self.input {
-            drop(input.write_all(format!("{line}\n").as_bytes()).await);
+            let line = format!("{line}\n");
+            // One that is stopped does not read.
+            drop(tokio::time::timeout(Duration::from_secs(1), input.write_all(line.as_bytes())).await);
         }
+    }
+
+    /// With what it has ended.
+    pub(crate) fn how_it_ended(&mut self) -> String {
+        let ended = self.child.try_wait().ok().flatten();
+        ended.map_or_else(|| "its output was closed".to_owned(), |status| status.to_string())
     }
 
     /// Kills it, with SIGKILL, and waits until it has gone.
@@ -110,7 +119,7 @@ impl Process {
     /// Lets it end by itself, and kills it if it does not within a few seconds.
     pub(crate) async fn end(mut self) {
         drop(self.input.take());
-        let ended = tokio::time::timeout(std::time::Duration::from_secs(5), self.child.wait()).await;
+        let ended = tokio::time::timeout(Duration::from_secs(5), self.child.wait()).await;
         if ended.is_err() {
             drop(self.child.kill().await);
         }

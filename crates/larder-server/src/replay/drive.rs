@@ -22,7 +22,7 @@ use crate::demo::random::Random;
 use crate::demo::shop;
 use crate::demo::verdict::evidence_of;
 use crate::demo::words::now_nanos;
-use crate::fault::Fault;
+use crate::fault::{Fault, of_transaction};
 
 /// One hit in so many is checked, and every read that was loaded.
 const HITS_A_CHECK: u64 = 8;
@@ -343,7 +343,7 @@ impl Node {
             tx.invalidate::<TraceRow>(&row)?;
             Ok::<_, Fault>(())
         });
-        let ((), token) = written.await.map_err(|error| error.to_string())?;
+        let ((), token) = written.await.map_err(of_transaction)?;
         let at_nanos = now_nanos();
         done.commit_nanos.push(at_nanos.saturating_sub(began));
         let Some(position) = token

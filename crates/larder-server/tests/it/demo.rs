@@ -94,12 +94,18 @@ fn each_sabotage_is_found() {
     assert!(left(folder.path()).is_empty());
 }
 
-/// Ctrl-C at any moment: its own exit code, no process and no directory left behind.
+/// Ctrl-C at any moment, and being told to end: its own exit code, no process and no directory left behind.
 ///
 /// Contract: S133 (partial: after Ctrl-C), S108 (partial: interrupted)
 #[test]
 fn an_interrupted_demo_leaves_nothing() {
-    for wait in [0, 150, 1_500] {
+    for (wait, signal) in [
+        (0, "-INT"),
+        (150, "-INT"),
+        (1_500, "-INT"),
+        (300, "-TERM"),
+        (300, "-HUP"),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let long = [
             "demo",
@@ -127,7 +133,7 @@ fn an_interrupted_demo_leaves_nothing() {
         let pid = child.id().to_string();
         assert!(
             Command::new("kill")
-                .args(["-INT", &pid])
+                .args([signal, &pid])
                 .status()
                 .unwrap()
                 .success()
@@ -139,7 +145,7 @@ fn an_interrupted_demo_leaves_nothing() {
         assert_eq!(
             (left(folder.path()), processes_of(folder.path())),
             (vec![], 0),
-            "after {wait} ms"
+            "{signal} after {wait} ms"
         );
     }
 }
@@ -166,9 +172,66 @@ fn a_directory_is_kept_if_that_is_asked_for() {
         left(Path::new(own)).contains(&"shop.db".to_owned()),
         "what was there is there"
     );
+    // One that was there stays, and so does what somebody has put into it.
+    let there = folder.path().join("there");
+    std::fs::create_dir(&there).unwrap();
+    let mut child = larder(
+        folder.path(),
+        &with(&["--quiet", "--dir", there.to_str().unwrap()]),
+    );
+    let mut child = child.stdout(Stdio::null()).spawn().unwrap();
+    while !there.join("shop.db").exists() {
+        assert_eq!(child.try_wait().unwrap(), None);
+        std::thread::yield_now();
+    }
+    std::fs::write(there.join("notes"), "precious").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(left(&there), ["notes"]);
+    let made = folder.path().join("made");
+    let (code, _, notes) = run(
+        folder.path(),
+        &with(&["--quiet", "--dir", made.to_str().unwrap()]),
+    );
+    assert!(code == Some(0) && !made.exists(), "{notes}");
     let (code, _, error) = run(folder.path(), &with(&["--dir", "/proc/nowhere"]));
     assert!(
         code == Some(3) && error.contains("/proc/nowhere"),
         "{code:?} {error}"
     );
+}
+
+/// A node that is stopped answers nobody: the demo ends all the same, and says that something was wrong.
+///
+/// Contract: S133 (partial: a node that hangs)
+#[test]
+fn a_node_that_hangs_holds_up_no_demo() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = larder(folder.path(), &with(&["--kill", "none"]));
+    let mut child = child
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut notes = BufReader::new(child.stderr.take().unwrap()).lines();
+    // It runs.
+    assert!(notes.any(|line| line.unwrap().contains("STALE")));
+    let nodes = Command::new("pgrep")
+        .args(["-P", &child.id().to_string()])
+        .output()
+        .unwrap();
+    let nodes = String::from_utf8(nodes.stdout).unwrap();
+    let node = nodes.lines().next().unwrap();
+    assert!(
+        Command::new("kill")
+            .args(["-STOP", node])
+            .status()
+            .unwrap()
+            .success()
+    );
+    notes.for_each(drop);
+    let done = child.wait_with_output().unwrap();
+    let out = String::from_utf8(done.stdout).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{out}");
+    assert!(out.contains("1 nodes did not catch up"), "{out}");
+    assert_eq!((left(folder.path()), processes_of(folder.path())), (vec![], 0));
 }

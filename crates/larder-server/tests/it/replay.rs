@@ -172,6 +172,15 @@ fn regression_26_what_cannot_be_known_is_shown() {
         code == Some(5) && error.contains("/nowhere/at/all"),
         "{code:?} {error}"
     );
+    let (code, _, error) = run(folder.path(), &["replay", folder.path().to_str().unwrap()]);
+    assert!(code == Some(3) && error.contains("directory"), "{code:?} {error}");
+    for writes in ["5", "101%", "-1%"] {
+        let (code, _, error) = run(folder.path(), &["replay", "--writes", writes, &path]);
+        assert!(
+            code == Some(2) && !error.contains("entries from"),
+            "{writes}: {error}"
+        );
+    }
     for capacity in ["0", "0%", "101%", "many"] {
         let (code, ..) = run(folder.path(), &["replay", "--capacity", capacity, &path]);
         assert_eq!(code, Some(2), "{capacity}");

@@ -296,6 +296,7 @@ async fn follow(tasks: &Supervisor, followers: Vec<(SourceId, Follower)>) -> Res
         let progress = handle.clone();
         let progress: Progress = Box::new(move || progress.status().last_contact);
         let follower = Arc::new(tokio::sync::Mutex::new(follower));
+        let kept = Arc::clone(&follower);
         let work = move |stop: Stop| -> BoxFuture<'static, Done> {
             let follower = Arc::clone(&follower);
             Box::pin(async move {
@@ -305,7 +306,11 @@ async fn follow(tasks: &Supervisor, followers: Vec<(SourceId, Follower)>) -> Res
             })
         };
         tasks.run(format!("follower {source}"), follower_period(), progress, work);
-        followed.push(Followed { source, handle });
+        followed.push(Followed {
+            source,
+            handle,
+            _follower: kept,
+        });
     }
     Ok(followed)
 }

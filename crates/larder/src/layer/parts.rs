@@ -2,9 +2,10 @@
 
 use std::any::{Any, TypeId};
 use std::fmt;
+use std::sync::Arc;
 
 use larder_core::{BoxFuture, Head, Invalidations, SourceError, SourceId, Token};
-use larder_outbox::{Database, Error, FollowerHandle, Outbox};
+use larder_outbox::{Database, Error, Follower, FollowerHandle, Outbox};
 use larder_pool::{Entity, Pool};
 
 /// A pool of whatever type.
@@ -55,4 +56,6 @@ impl<D: Database> Log for Outbox<D> {
 pub(super) struct Followed {
     pub(super) source: SourceId,
     pub(super) handle: FollowerHandle,
+    /// Kept after its task has ended: as long as there is a layer, its own commits are applied here.
+    pub(super) _follower: Arc<tokio::sync::Mutex<Follower>>,
 }

@@ -155,6 +155,11 @@ impl Supervisor {
         self.stop.send_replace(true);
     }
 
+    /// Resolves once all tasks are told to stop.
+    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        Stop(self.stop.subscribe()).stopped()
+    }
+
     /// What each task is called, and a future that ends with it.
     pub(super) fn ends(&self) -> Vec<(String, impl Future<Output = ()> + Send + 'static)> {
         let tasks = self.tasks.lock().clone();

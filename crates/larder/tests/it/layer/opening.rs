@@ -323,7 +323,8 @@ async fn a_shutdown_ends_every_task() {
     assert!(matches!(refused, Err(FetchError::Stopped)), "{refused:?}");
     until(|| layer.fence().certainty() != Certainty::Sure).await;
     assert!(pool.get(&7).is_none(), "nobody hears of invalidations any more");
-    assert!(!waiter.await.unwrap().unwrap().satisfied);
+    let waited = waiter.await.unwrap();
+    assert!(matches!(waited, Err(Error::ShuttingDown)), "{waited:?}");
 }
 
 /// Dropping the last handle stops the tasks.
@@ -341,4 +342,45 @@ async fn dropping_the_last_handle_stops_the_tasks() {
     let again = ground.builder().node("a").open().await.unwrap();
     assert_eq!(again.cursors()[0].node.as_deref(), Some("a"));
     drop(Waiter::new(&fence));
+}
+
+/// A transaction that ends while the layer is being shut down, or begins after it, was acknowledged and not applied here: what was in memory went on to be
+/// read.
+///
+/// Contract: S18, S41 (partial: transactions)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_after_a_shutdown_is_applied_here() {
+    let ground = Ground::new().await;
+    let serving = || {
+        let layer = Layer::builder("shop").outbox(Outbox::builder(ground.database.clone()));
+        layer.pool(ground.users().when_unsure(WhenUnsure::Serve))
+    };
+    for round in 0..20_u64 {
+        let layer = serving().open().await.unwrap();
+        let users = layer.pool::<User>().unwrap();
+        name(&layer, 7).await;
+        let closing = layer.clone();
+        let close = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_micros(round * 40)).await;
+            closing.shutdown(Duration::from_secs(20)).await
+        });
+        for write in 0..5 {
+            let new = format!("Ada {round} {write}");
+            rename(&layer, 7, &new).await;
+            let read = users.get(&7).map(|user| user.name.clone());
+            assert!(
+                read.is_none_or(|read| read == new),
+                "round {round}: {new} was read as an older one"
+            );
+        }
+        close.await.unwrap();
+        users
+            .insert(User {
+                id: 8,
+                name: "old".to_owned(),
+            })
+            .unwrap();
+        rename(&layer, 8, "new").await;
+        assert!(users.get(&8).is_none(), "round {round}");
+    }
 }
