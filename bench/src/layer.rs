@@ -12,7 +12,7 @@ use sqlx::Sqlite;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::outbox::{Database, HydraCacheOutbox, UPDATE, plain, poller};
-use crate::{Outcome, Report, Rounds, Row, Target};
+use crate::{Measured, Outcome, Report, Rounds, Row, Target};
 
 /// How many hits a round has, and of how many entries.
 const READS: u64 = 500_000;
@@ -170,7 +170,12 @@ pub fn transaction_cost(report: Report) -> Outcome {
             }
         });
     });
-    let measured = rounds.run();
+    rows_of_transactions(report, &rounds.run())?;
+    runtime.block_on(layer.shutdown(Duration::from_secs(5)));
+    Ok(())
+}
+
+fn rows_of_transactions(report: Report, measured: &[Measured]) -> Outcome {
     let Some((larder, peers)) = measured.split_first() else {
         return Ok(());
     };
@@ -210,7 +215,6 @@ pub fn transaction_cost(report: Report) -> Outcome {
             },
         })?;
     }
-    runtime.block_on(layer.shutdown(Duration::from_secs(5)));
     Ok(())
 }
 
