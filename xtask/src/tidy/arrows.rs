@@ -1,6 +1,6 @@
 //! Which crate may stand on which: the table of `docs/design.md`, section 2.
 //!
-//! Four siblings stand on core, meet in the facade, and the server stands on the facade. The testkit stands on the parts, so
+//! Four siblings stand on core, meet in the facade, and the server stands on the facade, and on the policies that it simulates. The testkit stands on the parts, so
 //! they use it for their tests only. A crate that the table does not know is a fault: the table is where it is decided.
 
 use crate::tree::Tree;
