@@ -141,6 +141,7 @@ impl Follower {
             .await;
         self.give_sign_of_life();
         let mut board = self.board.lock();
+        board.last_round = Some(self.seat.fence.time());
         match &stepped {
             Ok(step) => board.stepped(step, self.seat.fence.time()),
             Err(error) => board.failed(error),
@@ -356,6 +357,12 @@ impl Follower {
             gap: false,
             state: self.seat.lane.state(),
         }
+    }
+
+    /// How soon it asks again at the latest, while nothing fails.
+    #[must_use]
+    pub fn poll_max(&self) -> Duration {
+        self.options.poll_max
     }
 
     /// Tells what this follower does, and asks it to flush; from any thread.

@@ -22,6 +22,7 @@ pub(super) struct Board {
     pub(super) unsure_sinks: usize,
     failures: u64,
     last_contact: Option<Moment>,
+    pub(super) last_round: Option<Moment>,
     last_error: Option<String>,
 }
 
@@ -73,6 +74,8 @@ pub struct FollowerStatus {
     pub failures: u64,
     /// When it last answered, by the clock of the fence.
     pub last_contact: Option<Moment>,
+    /// When its last round ended, whether or not the source answered, by the clock of the fence.
+    pub last_round: Option<Moment>,
     /// What kept it from answering the last time that it did not.
     pub last_error: Option<String>,
 }
@@ -228,6 +231,7 @@ impl FollowerHandle {
             unsure_sinks: board.unsure_sinks,
             failures: board.failures,
             last_contact: board.last_contact,
+            last_round: board.last_round,
             last_error: board.last_error.clone(),
         }
     }

@@ -6,8 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_core::limits::NODE_BYTES_MAX;
 use larder_core::sync::Mutex;
 use larder_core::{BoxFuture, Clock, Entropy, Fence, Runtime, Source, SourceId, SystemClock, SystemEntropy};
+use larder_outbox::limits::{FRESHNESS_RANGE, POLL_RANGE, RETRY_MAX};
 use larder_outbox::{
     Database, Follower, FollowerBuilder, OutboxBuilder, OutboxStore, Publish, RelayBuilder, Waiter,
 };
@@ -22,8 +24,8 @@ use super::tasks::{Done, Progress, Stop, Supervisor};
 use super::{Layer, Shared};
 use crate::{Error, Problem};
 
-/// How long a relay may rest between two looks.
-const RELAY_PERIOD: Duration = Duration::from_secs(60);
+/// How long a relay may rest between two looks: it does not say what it was told.
+const RELAY_PERIOD: Duration = POLL_RANGE.1;
 
 /// Says what a layer is to be. Options of the parts are said to their own builders.
 #[must_use = "a builder does nothing until it opens"]
@@ -234,25 +236,25 @@ impl LayerBuilder {
     /// What is wrong with the layer's own options, and with those of outboxes.
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let names = [("name", Some(&self.name)), ("node", self.node.as_ref())];
-        for (option, name) in names
-            .into_iter()
-            .filter_map(|(option, name)| Some((option, name?)))
-        {
-            let is_good = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
-            if !is_good {
-                let allowed = format!("1 to {NAME_BYTES_MAX} bytes without control characters");
+        let names = [
+            ("name", Some(&self.name), NAME_BYTES_MAX),
+            ("node", self.node.as_ref(), NODE_BYTES_MAX),
+        ];
+        for (option, name, most) in names {
+            let Some(name) = name else { continue };
+            if !(1..=most).contains(&name.len()) || name.chars().any(char::is_control) {
+                let allowed = format!("1 to {most} bytes without control characters");
                 problems.push(Problem::new("layer", option, format!("{name:?}"), allowed));
             }
         }
-        let (least, most) = larder_outbox::limits::FRESHNESS_RANGE;
+        let (least, most) = FRESHNESS_RANGE;
         if !(least..=most).contains(&self.freshness) {
-            let allowed = format!("{least:?} to {most:?}");
+            let given = format!("{:?}", self.freshness);
             problems.push(Problem::new(
                 "layer",
                 "freshness",
-                format!("{:?}", self.freshness),
-                allowed,
+                given,
+                format!("{least:?} to {most:?}"),
             ));
         }
         if self.pools.len() > POOLS_MAX {
@@ -294,7 +296,9 @@ async fn follow(tasks: &Supervisor, followers: Vec<(SourceId, Follower)>) -> Res
         }
         let handle = follower.handle();
         let progress = handle.clone();
-        let progress: Progress = Box::new(move || progress.status().last_contact);
+        let progress: Progress = Box::new(move || progress.status().last_round);
+        // A source that does not answer is asked again after 5 s at the latest.
+        let period = follower.poll_max().max(RETRY_MAX);
         let follower = Arc::new(tokio::sync::Mutex::new(follower));
         let kept = Arc::clone(&follower);
         let work = move |stop: Stop| -> BoxFuture<'static, Done> {
@@ -305,7 +309,7 @@ async fn follow(tasks: &Supervisor, followers: Vec<(SourceId, Follower)>) -> Res
                 done.map_err(Into::into)
             })
         };
-        tasks.run(format!("follower {source}"), follower_period(), progress, work);
+        tasks.run(format!("follower {source}"), period, progress, work);
         followed.push(Followed {
             source,
             handle,
@@ -313,11 +317,6 @@ async fn follow(tasks: &Supervisor, followers: Vec<(SourceId, Follower)>) -> Res
         });
     }
     Ok(followed)
-}
-
-/// How seldom a follower may ask its source, whatever it was told.
-fn follower_period() -> Duration {
-    Duration::from_secs(5)
 }
 
 impl fmt::Debug for LayerBuilder {
