@@ -202,9 +202,7 @@ impl Node {
 
     /// Everything up to this position has been applied here.
     fn applied(&self) -> u64 {
-        let cursors = self.layer.fence().cursors();
-        let horizon = cursors.first().map_or(0, |cursor| cursor.horizon().get());
-        horizon.saturating_sub(1)
+        shop::applied(&self.layer)
     }
 
     /// The version of a row, from memory or from the database; and whether it was in memory.
@@ -323,11 +321,7 @@ impl Node {
         if row.0 == ORDER {
             self.newest_order.fetch_max(row.1, Ordering::Relaxed);
         }
-        let Some(position) = token
-            .requirements()
-            .first()
-            .map(|asked| asked.max_position().get())
-        else {
+        let Some(position) = shop::position_of(&token) else {
             return Ok(());
         };
         // Whoever has written reads it.

@@ -19,9 +19,8 @@ use super::words::{Said, Tally, now_nanos};
 use super::{DemoOptions, Kill};
 use crate::fault::{Ended, Exit, Fault};
 
-/// After this, a version that was acknowledged must be read everywhere: the freshness of a layer, and what a machine with other work to do
-/// may take on top.
-const BOUND: Duration = Duration::from_secs(3);
+/// After this, a version that was acknowledged must be read: the freshness of a layer that is told nothing of it.
+const BOUND: Duration = Duration::from_secs(2);
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
 const CHECK_EVERY: Duration = Duration::from_millis(50);

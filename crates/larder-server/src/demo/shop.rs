@@ -7,11 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use larder::pool::{LoadContext, PoolBuilder};
-use larder::{Entity, Pool, Tx};
+use larder::{Entity, Layer, Pool, Token, Tx};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool};
 
-use super::checker::Change;
+use super::checker::{Change, RowKey};
 use crate::fault::Fault;
 
 pub(crate) const CUSTOMER: u8 = 1;
@@ -53,6 +53,10 @@ pub(crate) struct Size {
     pub(crate) products: u32,
 }
 
+/// What was committed when: the truth of the checker, written in the writers' own transactions.
+pub(crate) const HISTORY: &str = "CREATE TABLE history (seq INTEGER PRIMARY KEY, position INTEGER NOT NULL, kind INTEGER NOT NULL, \
+     id INTEGER NOT NULL, version INTEGER NOT NULL, deleted INTEGER NOT NULL)";
+
 /// A database in write-ahead mode, as a service would open it.
 pub(crate) async fn open(file: &Path, connections: u32) -> Result<SqlitePool, sqlx::Error> {
     let options = SqliteConnectOptions::new()
@@ -75,8 +79,7 @@ pub(crate) async fn prepare(
         "CREATE TABLE customers (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, name TEXT NOT NULL, city TEXT NOT NULL)",
         "CREATE TABLE products (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, name TEXT NOT NULL, price INTEGER NOT NULL)",
         "CREATE TABLE orders (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, customer INTEGER NOT NULL, product INTEGER NOT NULL)",
-        "CREATE TABLE history (seq INTEGER PRIMARY KEY, position INTEGER NOT NULL, kind INTEGER NOT NULL, id INTEGER NOT NULL, \
-         version INTEGER NOT NULL, deleted INTEGER NOT NULL)",
+        HISTORY,
         "CREATE INDEX history_of_row ON history (kind, id, version)",
     ] {
         sqlx::query(sql).execute(database).await?;
@@ -301,7 +304,7 @@ async fn change(tx: &mut Tx<'_, Sqlite>, kind: u8, id: i64) -> Result<(), Fault>
     write_down(tx, kind, id, version, false).await
 }
 
-/// The change in the history, under the position of this transaction; and its invalidation.
+/// The change in the history; and its invalidation.
 async fn write_down(
     tx: &mut Tx<'_, Sqlite>,
     kind: u8,
@@ -309,6 +312,22 @@ async fn write_down(
     version: i64,
     deleted: bool,
 ) -> Result<(), Fault> {
+    write_history(tx, (kind, id), version, deleted).await?;
+    match kind {
+        CUSTOMER => tx.invalidate::<Customer>(&id)?,
+        PRODUCT => tx.invalidate::<Product>(&id)?,
+        _ => tx.invalidate::<Order>(&id)?,
+    };
+    Ok(())
+}
+
+/// A change of a row, under the position of its transaction.
+pub(crate) async fn write_history(
+    tx: &mut Tx<'_, Sqlite>,
+    (kind, id): RowKey,
+    version: i64,
+    deleted: bool,
+) -> Result<(), sqlx::Error> {
     let sql = "INSERT INTO history (position, kind, id, version, deleted) \
                SELECT value, ?, ?, ?, ? FROM larder_meta WHERE key = 'position'";
     sqlx::query(sql)
@@ -317,11 +336,19 @@ async fn write_down(
         .bind(version)
         .bind(deleted)
         .execute(tx.connection())
-        .await?;
-    match kind {
-        CUSTOMER => tx.invalidate::<Customer>(&id)?,
-        PRODUCT => tx.invalidate::<Product>(&id)?,
-        _ => tx.invalidate::<Order>(&id)?,
-    };
-    Ok(())
+        .await
+        .map(drop)
+}
+
+/// Everything up to this position has been applied on the node of a layer.
+pub(crate) fn applied(layer: &Layer) -> u64 {
+    let cursors = layer.fence().cursors();
+    let horizon = cursors.first().map_or(0, |cursor| cursor.horizon().get());
+    horizon.saturating_sub(1)
+}
+
+/// The position of the commit that a token names; none if it names none.
+pub(crate) fn position_of(token: &Token) -> Option<u64> {
+    let asked = token.requirements().first();
+    asked.map(|asked| asked.max_position().get())
 }

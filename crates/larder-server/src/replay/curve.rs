@@ -69,30 +69,20 @@ impl Curve {
         ratio
     }
 
-    /// The smallest capacity whose doubling gains less than a point.
+    /// The smallest capacity at which something hits and whose doubling gains less than a point.
     pub(crate) fn doubling_gains_little(&self) -> usize {
-        let mut capacities = 1..=self.hits.len();
+        let begins = self.hits.partition_point(|hits| *hits == 0) + 1;
+        let mut capacities = begins..self.hits.len();
         let found = capacities.find(|capacity| self.ratio(capacity * 2) - self.ratio(*capacity) < 0.01);
-        // Before the first hit nothing gains: what is asked for is where gains end, not where they have not begun.
-        let begun = (1..=self.hits.len())
-            .find(|capacity| self.ratio(*capacity) > 0.0)
-            .unwrap_or(1);
-        match found {
-            Some(found) if found >= begun => found,
-            _ => (begun..=self.hits.len())
-                .find(|capacity| self.ratio(capacity * 2) - self.ratio(*capacity) < 0.01)
-                .unwrap_or(self.hits.len()),
-        }
+        found.unwrap_or(self.hits.len())
     }
 
     /// The smallest capacity that reaches this share of the best ratio of all.
     pub(crate) fn within(&self, share: f64) -> usize {
-        let best = self.ratio(self.hits.len());
-        self.hits.partition_point(|hits| {
-            #[expect(clippy::cast_precision_loss, reason = "a share of a count")]
-            let ratio = *hits as f64 / self.accesses.max(1) as f64;
-            ratio < best * share
-        }) + 1
+        let enough = self.ratio(self.hits.len()) * share;
+        let mut capacities = 1..self.hits.len();
+        let found = capacities.find(|capacity| self.ratio(*capacity) >= enough);
+        found.unwrap_or(self.hits.len())
     }
 
     /// Up to so many points, evenly spread over the logarithm of the capacity.

@@ -26,8 +26,8 @@ use crate::fault::{Fault, of_transaction};
 
 /// One hit in so many is checked, and every read that was loaded.
 const HITS_A_CHECK: u64 = 8;
-/// After this, a version that was acknowledged must be read.
-const BOUND: Duration = Duration::from_secs(3);
+/// After this, a version that was acknowledged must be read: the freshness of a layer that is told nothing of it.
+const BOUND: Duration = Duration::from_secs(2);
 
 /// How a trace is driven.
 #[derive(Clone, Debug)]
@@ -215,8 +215,7 @@ fn row_of(trace: &Trace, key: u32) -> (u8, i64) {
 async fn prepare(database: &SqlitePool, rows: &[(u8, i64)]) -> Result<BTreeMap<u8, usize>, Fault> {
     for sql in [
         "CREATE TABLE trace_rows (kind INTEGER, row INTEGER, version INTEGER NOT NULL, PRIMARY KEY (kind, row)) WITHOUT ROWID",
-        "CREATE TABLE history (seq INTEGER PRIMARY KEY, position INTEGER NOT NULL, kind INTEGER NOT NULL, id INTEGER NOT NULL, \
-         version INTEGER NOT NULL, deleted INTEGER NOT NULL)",
+        shop::HISTORY,
     ] {
         sqlx::query(sql).execute(database).await?;
     }
@@ -283,19 +282,10 @@ impl Node {
         Ok(done)
     }
 
-    /// Everything up to this position has been applied here.
-    fn applied(&self) -> u64 {
-        let cursors = self.layer.fence().cursors();
-        cursors
-            .first()
-            .map_or(0, |cursor| cursor.horizon().get())
-            .saturating_sub(1)
-    }
-
     async fn read(&self, row: (u8, i64), random: &mut Random, done: &mut Done) -> Result<(), Fault> {
         let pool = self.pools.get(&row.0).ok_or("a type without a pool")?;
         let is_checked = random.below(HITS_A_CHECK) == 0;
-        let applied = if is_checked { self.applied() } else { 0 };
+        let applied = if is_checked { shop::applied(&self.layer) } else { 0 };
         let began_nanos = now_nanos();
         done.reads += 1;
         let (version, applied) = if let Some(value) = pool.get(&row) {
@@ -306,7 +296,7 @@ impl Node {
             }
             (Some(value.version), applied)
         } else {
-            let applied = self.applied();
+            let applied = shop::applied(&self.layer);
             let value = pool.fetch(&row).await?;
             done.miss_nanos.push(now_nanos().saturating_sub(began_nanos));
             (value.map(|value| value.version), applied)
@@ -332,29 +322,18 @@ impl Node {
                 .bind(row.1)
                 .fetch_one(tx.connection())
                 .await?;
-            let history = "INSERT INTO history (position, kind, id, version, deleted) \
-                           SELECT value, ?, ?, ?, 0 FROM larder_meta WHERE key = 'position'";
-            sqlx::query(history)
-                .bind(row.0)
-                .bind(row.1)
-                .bind(version)
-                .execute(tx.connection())
-                .await?;
+            shop::write_history(tx, row, version, false).await?;
             tx.invalidate::<TraceRow>(&row)?;
             Ok::<_, Fault>(())
         });
         let ((), token) = written.await.map_err(of_transaction)?;
         let at_nanos = now_nanos();
         done.commit_nanos.push(at_nanos.saturating_sub(began));
-        let Some(position) = token
-            .requirements()
-            .first()
-            .map(|asked| asked.max_position().get())
-        else {
+        let Some(position) = shop::position_of(&token) else {
             return Ok(());
         };
         done.acknowledged.push((position, at_nanos));
-        let (began_nanos, applied) = (now_nanos(), self.applied());
+        let (began_nanos, applied) = (now_nanos(), shop::applied(&self.layer));
         let pool = self.pools.get(&row.0).ok_or("a type without a pool")?;
         let value = pool.fetch(&row).await?;
         done.checked.push(Read {

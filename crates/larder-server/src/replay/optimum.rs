@@ -58,46 +58,44 @@ fn next_uses(accesses: &[u32], keys: usize) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
+    use larder_testkit::eviction::{Misses, by_brute_force, optimum};
+
     use super::hits;
     use crate::demo::random::Random;
 
-    /// The most hits that any sequence of choices gives, by trying all.
-    fn by_trying_all(accesses: &[u32], resident: &mut Vec<u32>, capacity: usize) -> u64 {
-        let Some((key, rest)) = accesses.split_first() else {
-            return 0;
-        };
-        if resident.contains(key) {
-            return 1 + by_trying_all(rest, resident, capacity);
-        }
-        // Not stored.
-        let mut best = by_trying_all(rest, resident, capacity);
-        if resident.len() < capacity {
-            resident.push(*key);
-            best = best.max(by_trying_all(rest, resident, capacity));
-            resident.pop();
-            return best;
-        }
-        for place in 0..resident.len() {
-            let left = std::mem::replace(&mut resident[place], *key);
-            best = best.max(by_trying_all(rest, resident, capacity));
-            resident[place] = left;
-        }
-        best
+    fn accesses(random: &mut Random, count: u64, keys: u64) -> Vec<u32> {
+        (0..count)
+            .map(|_| u32::try_from(random.below(keys)).unwrap_or(0))
+            .collect()
     }
 
     #[test]
     fn nothing_hits_more_often() {
         for seed in 0..200 {
-            let mut random = Random::new(seed);
-            let accesses: Vec<u32> = (0..11)
-                .map(|_| u32::try_from(random.below(5)).unwrap_or(0))
-                .collect();
+            let trace = accesses(&mut Random::new(seed), 11, 5);
+            let wide: Vec<u64> = trace.iter().copied().map(u64::from).collect();
             for capacity in 1..4 {
-                let best = by_trying_all(&accesses, &mut Vec::new(), capacity);
+                let best = by_brute_force(&wide, capacity, Misses::MayBeRefused);
                 assert_eq!(
-                    hits(&accesses, 5, capacity),
-                    best,
-                    "seed {seed}, capacity {capacity}: {accesses:?}"
+                    hits(&trace, 5, capacity),
+                    best as u64,
+                    "seed {seed}, capacity {capacity}: {trace:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_the_optimum_of_longer_traces_too() {
+        for seed in 0..20 {
+            let trace = accesses(&mut Random::new(seed), 3_000, 100);
+            let wide: Vec<u64> = trace.iter().copied().map(u64::from).collect();
+            for capacity in [1, 7, 50, 100] {
+                let best = optimum(&wide, capacity, Misses::MayBeRefused);
+                assert_eq!(
+                    hits(&trace, 100, capacity),
+                    best as u64,
+                    "seed {seed}, capacity {capacity}"
                 );
             }
         }

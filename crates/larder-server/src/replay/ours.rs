@@ -95,7 +95,7 @@ mod tests {
     use super::Ours;
     use crate::demo::random::Random;
     use crate::replay::plain::{Lru, Ring};
-    use crate::replay::simulate::{self, Cache};
+    use crate::replay::simulate::Cache;
 
     fn accesses(seed: u64) -> Vec<u32> {
         let mut random = Random::new(seed);
@@ -152,28 +152,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    struct Keeper(usize);
-
-    impl Cache for Keeper {
-        fn access(&mut self, _key: u32) -> bool {
-            self.0 += 1;
-            false
-        }
-
-        fn resident(&self) -> usize {
-            self.0
-        }
-    }
-
-    #[test]
-    fn who_keeps_too_much_is_caught() {
-        let kept = simulate::hits("Keeper", &mut Keeper(0), &[1, 2, 3], 2);
-        let why = kept.map_err(|error| error.to_string());
-        assert_eq!(
-            why,
-            Err("Keeper holds 3 entries in a capacity of 2 after 3 accesses".to_owned())
-        );
     }
 }

@@ -15,7 +15,7 @@ use super::simulate::{self, Cache};
 use super::{Format, optimum};
 use crate::Output;
 use crate::demo::screen::short;
-use crate::fault::{Ended, Exit, Fault};
+use crate::fault::Fault;
 
 /// Points of the curve that are given.
 const POINTS: u32 = 24;
@@ -227,11 +227,7 @@ fn at_capacity(accesses: &[u32], keys: usize, capacity: usize) -> Result<AtCapac
     ];
     for (policy, larder, mut cache) in all {
         let hits = simulate::hits(policy, &mut *cache, accesses, capacity)?;
-        if hits > best {
-            let text =
-                format!("{policy} hits {hits} times at a capacity of {capacity}, the optimum {best} times");
-            return Err(Ended::fault(Exit::Found, text));
-        }
+        simulate::hold_to(policy, hits, best, capacity)?;
         policies.push(OfPolicy {
             policy,
             larder,

@@ -33,3 +33,53 @@ pub(crate) fn hits(
     }
     Ok(hits)
 }
+
+/// Nothing hits more often than the optimum.
+///
+/// # Errors
+/// If it does: then one of the two figures is wrong.
+pub(crate) fn hold_to(name: &str, hits: u64, optimum: u64, capacity: usize) -> Result<(), Fault> {
+    if hits <= optimum {
+        return Ok(());
+    }
+    let text = format!("{name} hits {hits} times at a capacity of {capacity}, the optimum {optimum} times");
+    Err(Ended::fault(Exit::Found, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cache, hits, hold_to};
+
+    struct Keeper(usize);
+
+    impl Cache for Keeper {
+        fn access(&mut self, _key: u32) -> bool {
+            self.0 += 1;
+            false
+        }
+
+        fn resident(&self) -> usize {
+            self.0
+        }
+    }
+
+    #[test]
+    fn who_keeps_too_much_is_caught() {
+        let kept = hits("Keeper", &mut Keeper(0), &[1, 2, 3], 2);
+        let why = kept.map_err(|error| error.to_string());
+        assert_eq!(
+            why,
+            Err("Keeper holds 3 entries in a capacity of 2 after 3 accesses".to_owned())
+        );
+    }
+
+    #[test]
+    fn who_is_better_than_the_optimum_is_caught() {
+        assert!(hold_to("LRU", 7, 7, 10).is_ok());
+        let why = hold_to("LRU", 8, 7, 10).map_err(|error| error.to_string());
+        assert_eq!(
+            why,
+            Err("LRU hits 8 times at a capacity of 10, the optimum 7 times".to_owned())
+        );
+    }
+}
