@@ -66,5 +66,5 @@ pub use fence::{
     Applied, Cause, Certainty, CommitSeen, DropHook, Explained, Explanation, Fence, FenceBuilder, FenceError,
     FenceStats, Fenced, Invalidated, InvalidationsByKind, Journal, Journaled, Lane, LaneState, Last,
     NameClaim, Optional, OwnCommit, Pin, PinError, Raised, Registration, Round, Run, Stamp, StampRuns,
-    TooOld, WhenApplied,
+    TooOld, TransactionScope, WhenApplied,
 };

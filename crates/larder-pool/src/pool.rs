@@ -74,6 +74,8 @@ impl<T: Entity> Pool<T> {
     /// The live value of an id. Counts as a use, and as a hit or a miss. A dead entry reads as absent, and stays until
     /// something removes it.
     ///
+    /// Within a transaction of the pool's fence, what that has invalidated reads as absent.
+    ///
     /// O(1): one shard's lock, shared (under exact LRU: alone); no allocation. It waits for no other id's writer, and for no
     /// batch, load, scan, listener or foreign code; at most for a bounded step in one shard.
     #[inline]
@@ -85,7 +87,7 @@ impl<T: Entity> Pool<T> {
     {
         let hash = self.shared.hash(id);
         let hit = self.shared.hit(hash, id);
-        hit.or_else(|| self.shared.read(hash, id, Use::Counted).ok())
+        hit.or_else(|| self.shared.read_for_caller(hash, id, Use::Counted).ok())
     }
 
     /// The live values of several ids, in their order. Never a part of a batch without the rest of it. Each counts as
@@ -107,7 +109,8 @@ impl<T: Entity> Pool<T> {
         T::Id: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.shared.read(self.shared.hash(id), id, Use::Untold).ok()
+        let hash = self.shared.hash(id);
+        self.shared.read_for_caller(hash, id, Use::Untold).ok()
     }
 
     /// Whether an id has a live value, without a trace.
@@ -117,7 +120,8 @@ impl<T: Entity> Pool<T> {
         T::Id: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.shared.read(self.shared.hash(id), id, Use::Untold).is_ok()
+        let hash = self.shared.hash(id);
+        self.shared.read_for_caller(hash, id, Use::Untold).is_ok()
     }
 
     /// Removes an id, and says whether it was live. What is loading it is not stored, and everything on the pool's fence

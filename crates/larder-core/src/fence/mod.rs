@@ -38,6 +38,7 @@ mod spread;
 mod stamp;
 mod stats;
 mod wait;
+mod within;
 
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,7 @@ pub use progress::Applied;
 pub use stamp::{Run, Stamp};
 pub use stats::{FenceStats, InvalidationsByKind};
 pub use wait::WhenApplied;
+pub use within::TransactionScope;
 
 use self::attached::Panics;
 use self::shared::Shared;

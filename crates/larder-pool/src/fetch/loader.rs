@@ -176,7 +176,7 @@ impl<T: Entity> Pool<T> {
     {
         let pool = &self.shared;
         let own = pool.loader.as_ref().ok_or(FetchError::NoLoader)?;
-        let mut plan = options.plan(&pool.config.fetch);
+        let mut plan = options.plan_for(pool);
         if own.batcher.is_some() {
             plan.is_counted = false;
             let weak = Arc::downgrade(pool);

@@ -21,7 +21,7 @@ use crate::shared::Shared;
 use crate::{AnyError, Entity, LoadManyContext, Loaded, MaybeSend, Pool, ToId};
 
 /// The answer for one id.
-type Answer<T> = Result<Option<Arc<T>>, FetchError>;
+pub(super) type Answer<T> = Result<Option<Arc<T>>, FetchError>;
 
 impl<T: Entity> Pool<T> {
     /// The live values of several ids, and for those that are missing what one call of `load` brings. Each id has an answer
@@ -90,8 +90,11 @@ impl<T: Entity> Shared<T> {
         if ids.len() > FETCH_IDS_MAX {
             return Err(FetchError::TooMany { max: FETCH_IDS_MAX });
         }
-        let plan = FetchOptions::new().plan(&self.config.fetch);
+        let plan = FetchOptions::new().plan_for(self);
         self.check_plan(&plan)?;
+        if plan.bypass {
+            return Ok(Box::pin(self.load_many_alone(&ids, &plan, load)).await);
+        }
         let values = self.read_many(&ids);
         let missing = missing(&ids, &values);
         let mut answers: Vec<Option<Answer<T>>> = values
@@ -366,7 +369,7 @@ impl<T: Entity> Shared<T> {
 }
 
 /// The ids without a value, each once.
-fn missing<'q, T, Q>(ids: &[(u64, &'q Q)], values: &[Option<Arc<T>>]) -> Vec<Missing<'q, Q>>
+pub(super) fn missing<'q, T, Q>(ids: &[(u64, &'q Q)], values: &[Option<Arc<T>>]) -> Vec<Missing<'q, Q>>
 where
     Q: std::hash::Hash + Eq + ?Sized,
 {

@@ -10,8 +10,9 @@
 //!
 //! Files: `options`, `error` and `fetched` are what callers say and get; `flight` is what a load carries, `begin` and
 //! `landing` are its ends;
-//! `single` and `many` are the calls, and `waits` how the latter wait; `loader` is the pool's own loader and its batches.
+//! `single` and `many` are the calls, `alone` those that pass memory by, and `waits` how the calls for many wait; `loader` is the pool's own loader and its batches.
 
+mod alone;
 mod begin;
 mod error;
 mod fetched;

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use larder_core::Token;
 
+use crate::Entity;
 use crate::limits::{
     ERROR_HOLD_DEFAULT, FLIGHTS_DEFAULT, LOADER_TIMEOUT_MAX, NEGATIVE_ENTRIES_DEFAULT, REFRESH_AHEAD_MAX,
     WAIT_AT_MOST_DEFAULT,
 };
+use crate::shared::Shared;
 
 /// How calls of a pool load unless they say otherwise. Each is an option of the builder of the same name.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -171,8 +173,14 @@ impl FetchOptions {
         self
     }
 
+    /// What holds for a call of this pool. Within a transaction it loads alone, past memory, and keeps nothing: it may see what is never committed.
+    pub(crate) fn plan_for<T: Entity>(mut self, pool: &Shared<T>) -> Plan {
+        self.bypass |= pool.fence.is_in_transaction();
+        self.plan(&pool.config.fetch)
+    }
+
     /// What holds for this call in this pool.
-    pub(crate) fn plan(self, config: &FetchConfig) -> Plan {
+    fn plan(self, config: &FetchConfig) -> Plan {
         let part = self.refresh_ahead.or(config.refresh_ahead);
         Plan {
             timeout: self

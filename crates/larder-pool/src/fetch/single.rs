@@ -12,13 +12,11 @@ use larder_core::sync::Ordering;
 use larder_core::{Applied, AsOf, Moment, TaskFuture, Token};
 use larder_memory::flight::Landed;
 
-use super::begin::{Aim, Begun, Share, Wanted, key_of};
+use super::begin::{Aim, Begun, Share, Wanted};
 use super::error::{Behind, FetchError, LoaderError};
 use super::fetched::{Fetched, Found, Outcome};
-use super::flight::{Ended, LoadWatch, Waiter, contained};
+use super::flight::Waiter;
 use super::options::{FetchOptions, Plan};
-use crate::loaded::Brought;
-use crate::panics::caught;
 use crate::shared::Shared;
 use crate::store::Use;
 use crate::{AnyError, Entity, FetchOutcome, LoadContext, Loaded, MaybeSend, Pool, ToId};
@@ -65,14 +63,14 @@ impl<T: Entity> Pool<T> {
         E: Into<Box<AnyError>> + 'static,
     {
         let pool = &self.shared;
-        if pool.config.fetch.refresh_ahead.is_none() {
+        if pool.config.fetch.refresh_ahead.is_none() && !pool.fence.is_in_transaction() {
             let hash = pool.hash(id);
             let hit = pool.hit(hash, id);
             if let Some(value) = hit.or_else(|| pool.read(hash, id, Use::CountedIfLive).ok()) {
                 return Ok(Some(value));
             }
         }
-        let plan = FetchOptions::new().plan(&pool.config.fetch);
+        let plan = FetchOptions::new().plan_for(pool);
         // On the heap, so that a hit moves little.
         let fetched = Box::pin(pool.fetch(id, plan, |context| brought(load(context)))).await?;
         Ok(fetched.value)
@@ -98,7 +96,7 @@ impl<T: Entity> Pool<T> {
         V: Into<Loaded<T>> + 'static,
         E: Into<Box<AnyError>> + 'static,
     {
-        let plan = options.plan(&self.shared.config.fetch);
+        let plan = options.plan_for(&self.shared);
         Box::pin(self.shared.fetch(id, plan, |context| brought(load(context)))).await
     }
 
@@ -252,56 +250,8 @@ impl<T: Entity> Shared<T> {
         Some((self.sleep(time)?, time))
     }
 
-    /// Loads past everything, and keeps nothing.
-    async fn load_alone<Q, L, F>(
-        self: &Arc<Self>,
-        id: &Q,
-        plan: &Plan,
-        load: L,
-    ) -> Result<Fetched<T>, FetchError>
-    where
-        T::Id: Borrow<Q>,
-        Q: ToId<T::Id> + ?Sized,
-        L: FnOnce(LoadContext<T>) -> F,
-        F: Future<Output = Result<Loaded<T>, FetchError>>,
-    {
-        let own = id.to_id();
-        key_of(&own)?;
-        let mut watch = LoadWatch::of_plan(self, 1, plan);
-        let context = LoadContext {
-            id: own,
-            previous: None,
-        };
-        let ended = match caught(|| load(context)) {
-            Ok(future) => contained(future, self.limit(plan.timeout)).await,
-            Err(message) => Ended::Panicked(message),
-        };
-        watch.end(&ended);
-        let loaded = ended.into_result()?;
-        let now = self.clock.coarse();
-        let (value, as_of) = match loaded.brought {
-            Brought::Nothing => return Ok(self.answer_nothing(now)),
-            Brought::Unchanged => return Err(FetchError::NothingToRenew),
-            Brought::Value(value) => (value, loaded.as_of),
-        };
-        let brought = caught(|| value.id()).map_err(|message| FetchError::panicked(&message))?;
-        if brought.borrow() != id {
-            watch.failed();
-            let name = self.name.clone();
-            return Err(FetchError::IdMismatch { name });
-        }
-        self.check_token(plan, as_of)?;
-        Ok(self.answer(Found {
-            value,
-            origin: crate::Origin::Loaded,
-            stored: now,
-            deadline: Moment::MAX,
-            is_resident: false,
-        }))
-    }
-
     /// Whether what was read from a copy that had come so far includes what was asked for.
-    fn check_token(&self, plan: &Plan, as_of: Option<AsOf>) -> Result<(), FetchError> {
+    pub(super) fn check_token(&self, plan: &Plan, as_of: Option<AsOf>) -> Result<(), FetchError> {
         match (&plan.at_least, as_of) {
             (Some(token), Some(point)) if !self.fence.reaches(token, point) => Err(FetchError::Behind),
             _ => Ok(()),

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use larder_core::sync::{Ordering, fence};
+use larder_core::{Target, ToKey as _};
 use larder_memory::SlotId;
 
 use super::entry::{Entries, Phase};
@@ -36,7 +37,7 @@ impl<T: Entity> Shared<T> {
         T::Id: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        if !self.reads_plainly.load(Ordering::Relaxed) {
+        if !self.reads_plainly.load(Ordering::Relaxed) || self.fence.is_in_transaction() {
             return None;
         }
         let (_, shard) = self.shards.read(hash);
@@ -50,6 +51,38 @@ impl<T: Entity> Shared<T> {
         drop(shard);
         self.hits.raise();
         Some(value)
+    }
+
+    /// [`Shared::read`] for a caller who may be within a transaction: what that has invalidated is a miss to it, and stays what it is to all others.
+    pub(crate) fn read_for_caller<Q>(&self, hash: u64, id: &Q, usage: Use) -> Result<Arc<T>, MissCause>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        if !self.fence.is_in_transaction() {
+            return self.read(hash, id, usage);
+        }
+        self.read_within(hash, id, usage)
+    }
+
+    #[cold]
+    fn read_within<Q>(&self, hash: u64, id: &Q, usage: Use) -> Result<Arc<T>, MissCause>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let found = self.read_as(hash, id, usage, previous)?;
+        self.unless_ended(found).ok_or(MissCause::Fenced)
+    }
+
+    /// A value that was found, unless a transaction that the caller is within has invalidated something that it depends on. It is asked for its id
+    /// again, outside of all locks.
+    fn unless_ended(&self, found: Previous<T>) -> Option<Arc<T>> {
+        let Previous { value, targets } = found;
+        let own = value.id().to_key().map(|key| self.entity_target(key));
+        let mut depends: Vec<Target> = own.into_iter().chain(targets).collect();
+        depends.push(self.namespace_target());
+        (!self.fence.is_ended_in_transaction(&depends)).then_some(value)
     }
 
     /// The live value of an id.
@@ -217,12 +250,29 @@ impl<T: Entity> Shared<T> {
         });
     }
 
-    /// The live values of several ids, with their hashes: no part of a batch without the rest of it. Each counts once.
+    /// The live values of several ids, with their hashes: no part of a batch without the rest of it. Each counts once. Within a transaction, without
+    /// those that it has invalidated.
     pub(crate) fn read_many<Q>(&self, ids: &[(u64, &Q)]) -> Vec<Option<Arc<T>>>
     where
         T::Id: Borrow<Q>,
         Q: Eq + ?Sized,
     {
+        if !self.fence.is_in_transaction() {
+            return self.read_many_as(ids, |entries, slot| Arc::clone(entries.value(slot)));
+        }
+        let found = self.read_many_as(ids, previous).into_iter();
+        found
+            .map(|found| found.and_then(|found| self.unless_ended(found)))
+            .collect()
+    }
+
+    /// What `seen` makes of the live entries of several ids.
+    fn read_many_as<Q, R>(&self, ids: &[(u64, &Q)], seen: impl Fn(&Entries<T>, SlotId) -> R) -> Vec<Option<R>>
+    where
+        T::Id: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let read = |hash: u64, id: &Q, usage| self.read_as(hash, id, usage, &seen).ok();
         let mut usage = Use::Counted;
         for _ in 0..READS_ANEW_MAX {
             // A batch stores its sequence here before it becomes visible.
@@ -231,8 +281,7 @@ impl<T: Entity> Shared<T> {
                 std::hint::spin_loop();
                 continue;
             }
-            let values = ids.iter().map(|(hash, id)| self.read(*hash, *id, usage));
-            let values: Vec<Option<Arc<T>>> = values.map(Result::ok).collect();
+            let values: Vec<Option<R>> = ids.iter().map(|(hash, id)| read(*hash, id, usage)).collect();
             usage = Use::Untold;
             // Whoever has seen something of a batch sees its sequence here.
             fence(Ordering::Acquire);
@@ -242,8 +291,8 @@ impl<T: Entity> Shared<T> {
         }
         // While this is held there are no batches. Whoever is told figures is told them after it.
         let ledger = self.ledger.lock();
-        let values = ids.iter().map(|(hash, id)| self.read(*hash, *id, Use::Untold));
-        let values = values.map(Result::ok).collect();
+        let values = ids.iter().map(|(hash, id)| read(*hash, id, Use::Untold));
+        let values = values.collect();
         drop(ledger);
         if usage == Use::Counted {
             for (hash, id) in ids {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use larder_core::ToKey;
 use larder_core::{
     BoxFuture, CollectionName, IntoName, Invalidations, Namespace, Runtime, Tag, Target, TargetError, Token,
+    TransactionScope,
 };
 use larder_outbox::{CommitError, Database, Outbox, OutboxTx, TransactionError};
 use larder_pool::Entity;
@@ -26,6 +27,8 @@ use super::stats::Counts;
 pub struct Tx<'o, D: Database> {
     transaction: OutboxTx<'o, D>,
     batch: Invalidations,
+    /// What the body reads of the layer's parts knows of the batch already.
+    scope: TransactionScope,
 }
 
 impl<D: Database> Tx<'_, D> {
@@ -79,7 +82,8 @@ impl<D: Database> Tx<'_, D> {
     /// # Errors
     /// [`TargetError`] if it is private to a part.
     pub fn target(&mut self, target: Target) -> Result<&mut Self, TargetError> {
-        self.batch.push(target)?;
+        self.batch.push(target.clone())?;
+        self.scope.invalidate(&target);
         Ok(self)
     }
 }
@@ -99,6 +103,9 @@ impl Layer {
     ///
     /// A body that has changed rows and invalidated nothing commits all the same, and is warned of once for each place that calls this; with
     /// [`LayerBuilder::require_record`](crate::LayerBuilder::require_record) it is rolled back as [`TransactionError::Record`].
+    ///
+    /// Within the body, fetches of the layer's pools load past memory and keep nothing, since they may see what is never committed; and what it has
+    /// invalidated so far reads as absent, to it alone. What it has other tasks do is outside of it.
     ///
     /// If it is dropped once the commit was sent, a task of the layer's runtime finishes it.
     ///
@@ -192,8 +199,10 @@ impl Layer {
         let mut tx = Tx {
             transaction: outbox.begin().await.map_err(TransactionError::Begin)?,
             batch: Invalidations::default(),
+            scope: self.shared.fence.transaction_scope(),
         };
-        let result = match body(&mut tx).await {
+        let scope = tx.scope.clone();
+        let result = match scope.run(body(&mut tx)).await {
             Ok(result) => result,
             Err(error) => {
                 roll_back(tx.transaction).await;
@@ -203,6 +212,7 @@ impl Layer {
         let Tx {
             mut transaction,
             batch,
+            ..
         } = tx;
         let is_silent = match self.record(&mut transaction, &batch).await {
             Ok(is_silent) => is_silent,

@@ -2,6 +2,8 @@
 
 // Opening, what is shown, tasks, and the end.
 mod opening;
+// What a body sees while its transaction is open.
+mod within;
 // Transactions, waits, invalidations.
 mod writing;
 
