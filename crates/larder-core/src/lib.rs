@@ -25,6 +25,7 @@ mod runtime;
 mod settled;
 mod source;
 mod storage;
+mod trace;
 
 // The judge of freshness.
 mod fence;
@@ -61,6 +62,7 @@ pub use storage::FileStorage;
 pub use storage::{
     DirectoryEntry, EntryKind, Storage, StorageError, StorageFile, StorageLock, StorageOperation,
 };
+pub use trace::{Befallen, Trace};
 
 pub use fence::{
     Applied, Cause, Certainty, CommitSeen, DropHook, Explained, Explanation, Fence, FenceBuilder, FenceError,

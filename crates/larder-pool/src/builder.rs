@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Clock, EntityName, Entropy, Fence, IntoName, Namespace, Runtime, SystemClock, SystemEntropy,
+    Clock, EntityName, Entropy, Fence, IntoName, Namespace, Runtime, SystemClock, SystemEntropy, Trace,
 };
 use larder_memory::Eviction;
 
@@ -61,6 +61,8 @@ pub struct PoolBuilder<T: Entity> {
     fetch: FetchConfig,
     negative_entries: Option<usize>,
     loader: Option<Arc<dyn AnyLoader<T>>>,
+    loader_label: Option<&'static str>,
+    trace: Option<Arc<dyn Trace>>,
 }
 
 impl<T: Entity> PoolBuilder<T> {
@@ -89,6 +91,8 @@ impl<T: Entity> PoolBuilder<T> {
             fetch: FetchConfig::default(),
             negative_entries: None,
             loader: None,
+            loader_label: None,
+            trace: None,
         }
     }
 
@@ -205,6 +209,12 @@ impl<T: Entity> PoolBuilder<T> {
         self
     }
 
+    /// Who hears what befalls single ids: a layer, which tells it again when it explains one. Default: nobody.
+    pub fn trace(mut self, trace: Arc<dyn Trace>) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
     /// Where time comes from. Default: [`SystemClock`].
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -273,6 +283,7 @@ impl<T: Entity> PoolBuilder<T> {
             listeners: self.listeners.len(),
             weigher: self.weigher.is_some(),
             loader: self.loader.is_some(),
+            loader_label: self.loader_label,
         };
         Shared::build(Parts {
             config,
@@ -285,6 +296,7 @@ impl<T: Entity> PoolBuilder<T> {
             entropy: self.entropy,
             runtime,
             loader: self.loader,
+            trace: self.trace,
         })
         .map(Pool::of)
     }

@@ -109,6 +109,8 @@ pub struct PoolConfig<T> {
     pub weigher: bool,
     /// Whether the pool has a loader of its own.
     pub loader: bool,
+    /// What that is called.
+    pub loader_label: Option<&'static str>,
 }
 
 impl<T> PoolConfig<T> {

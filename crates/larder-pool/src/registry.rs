@@ -51,6 +51,9 @@ pub trait AnyPool: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// What it may hold now.
     fn capacity(&self) -> Capacity;
 
+    /// What its own loader is called, if it has one.
+    fn loader_label(&self) -> Option<&'static str>;
+
     /// What it holds and has done.
     fn stats(&self) -> PoolStats;
 
@@ -178,6 +181,10 @@ impl<T: Entity> AnyPool for Labelled<T> {
 
     fn label(&self) -> Option<&str> {
         self.label.as_deref()
+    }
+
+    fn loader_label(&self) -> Option<&'static str> {
+        self.pool.config().loader_label
     }
 
     fn capacity(&self) -> Capacity {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use foldhash::quality::FixedState;
 use larder_core::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use larder_core::{
-    Certainty, Clock, EntityName, Entropy, Fence, FenceError, Moment, NameClaim, Namespace, Pin,
-    Registration, Runtime, Target,
+    Befallen, Certainty, Clock, EntityName, Entropy, Fence, FenceError, Moment, NameClaim, Namespace, Pin,
+    Registration, Runtime, Target, ToKey as _, Trace,
 };
 use larder_memory::{Bounds, Eviction, Striped};
 
@@ -44,6 +44,8 @@ pub(crate) struct Shared<T: Entity> {
     /// Calls that would load are refused.
     pub(crate) refuses_loads: AtomicBool,
     pub(crate) metrics: Option<Arc<dyn PoolMetrics>>,
+    /// Who hears what befalls single ids.
+    pub(crate) trace: Option<Arc<dyn Trace>>,
 
     pub(crate) shards: Shards<T>,
     /// Each use changes the order of the policy, so that reads need their shard's lock alone.
@@ -99,6 +101,7 @@ pub(crate) struct Parts<T: Entity> {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) runtime: Option<Arc<dyn Runtime>>,
     pub(crate) loader: Option<Arc<dyn AnyLoader<T>>>,
+    pub(crate) trace: Option<Arc<dyn Trace>>,
 }
 
 impl<T: Entity> Shared<T> {
@@ -132,6 +135,7 @@ impl<T: Entity> Shared<T> {
                 refuses_loads: AtomicBool::new(false),
                 draws: AtomicU64::new(0),
                 metrics: parts.metrics,
+                trace: parts.trace,
                 shards: Shards::new(count, used, eviction, clock.monotonic()),
                 exact_lru: AtomicBool::new(eviction == Eviction::Lru),
                 reads_plainly: AtomicBool::new(is_plain),
@@ -263,6 +267,26 @@ impl<T: Entity> Shared<T> {
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         self.metrics.is_some() || !self.listeners.is_empty()
+    }
+
+    /// Whether what befalls an id of this hash is written down.
+    #[inline]
+    pub(crate) fn is_traced(&self, hash: u64) -> bool {
+        self.trace.as_ref().is_some_and(|trace| trace.is_told(hash))
+    }
+
+    /// Tells what has befallen an id. With no lock held; a panic in the id or in who hears of it is counted.
+    #[cold]
+    pub(crate) fn befell(&self, hash: u64, id: &T::Id, what: Befallen) {
+        let Some(trace) = &self.trace else { return };
+        let tell = || {
+            if let Ok(key) = id.to_key() {
+                trace.tell(&self.entity_target(key), hash, what);
+            }
+        };
+        if contain(tell).is_none() {
+            self.metrics_panics.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Reports something, if somebody wants to know. A panic of theirs is counted.

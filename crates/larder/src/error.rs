@@ -42,6 +42,14 @@ pub enum Error {
         /// The names of the pools there are.
         known: Vec<String>,
     },
+    /// There are as many as there may be.
+    #[error("there are {max} {what} already, which is the most")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        max: usize,
+    },
     /// The layer is being shut down.
     #[error("the layer is being shut down")]
     ShuttingDown,

@@ -13,6 +13,7 @@ mod reads;
 mod shutdown;
 mod stats;
 mod tasks;
+mod timeline;
 mod transaction;
 mod verify;
 
@@ -32,12 +33,13 @@ use larder_pool::{Entity, Pool, Registry};
 
 pub use builder::LayerBuilder;
 pub use cursors::{CursorStatus, ReaderKind};
-pub use explain::{Explained, ExplainedPool};
+pub use explain::{Explained, ExplainedPool, Verdict};
 pub use health::{Health, PartHealth};
 pub use reads::{PoolAt, ReadAt};
 pub use shutdown::{Ended, PartEnded, ShutdownReport};
 pub use stats::LayerStats;
 pub use tasks::{TaskState, TaskStatus};
+pub use timeline::{Happened, TimelineEvent};
 pub use transaction::{Retry, Tx};
 pub use verify::{Mismatch, VerifyPlan, VerifyReport};
 
@@ -45,6 +47,7 @@ use self::parts::{Followed, LayerPool, Log};
 use self::shutdown::Closing;
 use self::stats::Counts;
 use self::tasks::Supervisor;
+use self::timeline::Timeline;
 use crate::Error;
 
 /// One coherent node: pools, outbox and followers over one fence. A handle: clones are the same layer.
@@ -113,6 +116,7 @@ struct Shared {
     logs: Vec<Arc<dyn Log>>,
     followed: Vec<Followed>,
     waiter: Waiter,
+    timeline: Arc<Timeline>,
     requires_record: bool,
     /// From where rows were changed of which nobody heard: each is told once.
     silent: Mutex<HashSet<&'static Location<'static>>>,

@@ -68,11 +68,11 @@ pub use larder_core::{
 #[cfg(unix)]
 pub use larder_core::FileStorage;
 pub use larder_core::{
-    Batch, BlockingWork, BoxFuture, Clock, CursorHome, DamageReason, Decoded, Delivered, DirectoryEntry,
-    Entropy, EntryKind, FRAME_HEADER_BYTES, FileHeader, FileHeaderError, FrameError, FrameFormat,
-    FrameHeader, FrameReader, Head, Moment, Runtime, SaveError, Scanned, Settled, Settler, Sink, SinkError,
-    Source, SourceError, Storage, StorageError, StorageFile, StorageLock, StorageOperation, StoreId,
-    TaskFuture,
+    Batch, Befallen, BlockingWork, BoxFuture, Clock, CursorHome, DamageReason, Decoded, Delivered,
+    DirectoryEntry, Entropy, EntryKind, FRAME_HEADER_BYTES, FileHeader, FileHeaderError, FrameError,
+    FrameFormat, FrameHeader, FrameReader, Head, Moment, Runtime, SaveError, Scanned, Settled, Settler, Sink,
+    SinkError, Source, SourceError, Storage, StorageError, StorageFile, StorageLock, StorageOperation,
+    StoreId, TaskFuture, Trace,
 };
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 pub use larder_core::{SystemClock, SystemEntropy};
@@ -101,9 +101,9 @@ pub use error::{Error, Problem};
 pub use layer::limits as layer_limits;
 #[cfg(all(feature = "pool", feature = "outbox"))]
 pub use layer::{
-    CursorStatus, Ended, Explained as ExplainedTarget, ExplainedPool, Health, Layer, LayerBuilder,
+    CursorStatus, Ended, Explained as ExplainedTarget, ExplainedPool, Happened, Health, Layer, LayerBuilder,
     LayerStats, Mismatch, PartEnded, PartHealth, PoolAt, Reach, ReadAt, ReaderKind, Retry, ShutdownReport,
-    TaskState, TaskStatus, Tx, VerifyPlan, VerifyReport,
+    TaskState, TaskStatus, TimelineEvent, Tx, Verdict, VerifyPlan, VerifyReport,
 };
 
 #[cfg(feature = "pool")]

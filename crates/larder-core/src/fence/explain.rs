@@ -82,6 +82,14 @@ impl Shared {
         }
     }
 
+    pub(super) fn recent(&self, target: &Target, most: usize) -> Vec<Invalidated> {
+        let hash = target.hash();
+        let shard = self.shard(hash);
+        let entries: Vec<Entry> = shard.recent(hash).take(most).cloned().collect();
+        drop(shard);
+        entries.into_iter().map(|entry| self.invalidated(entry)).collect()
+    }
+
     fn invalidated(&self, entry: Entry) -> Invalidated {
         let commit = entry.commit.and_then(|commit| {
             let source = self.lanes.source(commit.lane)?;

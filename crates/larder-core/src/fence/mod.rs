@@ -345,6 +345,11 @@ impl Fence {
         self.shared.last(target)
     }
 
+    /// The invalidations of exactly this target that are still remembered, newest first, `most` of them at most. O(those).
+    pub fn recent(&self, target: &Target, most: usize) -> Vec<Invalidated> {
+        self.shared.recent(target, most)
+    }
+
     /// What decides whether something that depends on `targets` may be believed.
     pub fn explain(&self, targets: &[Target]) -> Explanation {
         self.shared.explain(targets)

@@ -13,8 +13,15 @@ use crate::{BuildError, Entity, FetchConfig, Loader};
 impl<T: Entity> PoolBuilder<T> {
     /// The pool's own way to its source, for [`Pool::fetch`](crate::Pool::fetch) and
     /// [`Pool::fetch_many`](crate::Pool::fetch_many). Default: none.
-    pub fn loader(mut self, loader: impl Loader<T>) -> Self {
+    pub fn loader<L: Loader<T>>(mut self, loader: L) -> Self {
         self.loader = Some(Arc::new(loader));
+        self.loader_label.get_or_insert(std::any::type_name::<L>());
+        self
+    }
+
+    /// What the loader is called where it is told who brought a value. Default: the name of its type.
+    pub fn loader_label(mut self, label: &'static str) -> Self {
+        self.loader_label = Some(label);
         self
     }
 

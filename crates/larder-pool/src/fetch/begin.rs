@@ -211,6 +211,7 @@ impl Aim {
                 Aim::Past(token) => Some(token.clone()),
                 Aim::Missing | Aim::Renew { .. } => None,
             },
+            loader: plan.loader,
         }
     }
 }

@@ -110,6 +110,8 @@ pub(super) struct Terms {
     pub(super) negative_ttl: Option<Duration>,
     /// The load went past memory: what it brings is stored only if it certainly includes this.
     pub(super) token: Option<Token>,
+    /// What the loader is called.
+    pub(super) loader: &'static str,
 }
 
 /// Counts and reports one run of a loader, however it ends.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::sync::Ordering;
-use larder_core::{Moment, Stamp, TaskFuture};
+use larder_core::{Befallen, Moment, Stamp, TaskFuture};
 use larder_memory::flight::LoadFuture;
 
 use super::error::FetchError;
@@ -279,7 +279,7 @@ impl<T: Entity> Run<T> {
                 Err(unfit) => unfit.rejecting(),
             },
         };
-        pool.reject(why);
+        pool.reject(leg, &self.terms, why);
         Ok(Landing::Done(Outcome::Found { found, reach }))
     }
 }
@@ -318,8 +318,12 @@ impl<T: Entity> Shared<T> {
     }
 
     /// A value that was loaded is not kept.
-    fn reject(&self, why: FillRejection) {
+    fn reject(&self, leg: &Leg<T>, terms: &Terms, why: FillRejection) {
         self.fetches.rejected(why);
+        if self.trace.is_some() {
+            let what = Befallen::rejected(terms.loader, leg.pin.started(), why.as_str());
+            self.befell(leg.hash, &leg.id, what);
+        }
         self.report(|metrics, name| metrics.fill_rejected(name, why));
     }
 
@@ -334,6 +338,10 @@ impl<T: Entity> Shared<T> {
     ) -> Outcome<T> {
         let why = match &refusal {
             None => {
+                if self.is_traced(leg.hash) {
+                    let what = Befallen::filled(terms.loader, leg.pin.started(), store.reach.as_of);
+                    self.befell(leg.hash, &leg.id, what);
+                }
                 store.reach.stamp = checked;
                 return store.outcome();
             }
@@ -341,7 +349,7 @@ impl<T: Entity> Shared<T> {
             Some(Refusal::TooHeavy { .. }) => FillRejection::TooHeavy,
             Some(Refusal::Resident(_) | Refusal::Moved(_)) => FillRejection::Resident,
         };
-        self.reject(why);
+        self.reject(leg, terms, why);
         match refusal {
             // Whoever asked for more than memory knows gets what was loaded.
             Some(Refusal::Resident(resident)) if terms.token.is_none() => {
@@ -374,7 +382,7 @@ impl<T: Entity> Shared<T> {
         let at = self.clock.monotonic();
         let is_noted = match self.refuses(terms, &loaded) {
             Some(why) => {
-                self.reject(why);
+                self.reject(leg, terms, why);
                 false
             }
             None => self.note_absence(leg, terms, loaded, at),
@@ -392,7 +400,7 @@ impl<T: Entity> Shared<T> {
         }
         match self.pin_absence(loaded, leg.pin.clone()) {
             Err(unfit) => {
-                self.reject(unfit.rejecting());
+                self.reject(leg, terms, unfit.rejecting());
                 false
             }
             Ok(pin) => {

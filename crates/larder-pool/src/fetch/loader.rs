@@ -176,7 +176,7 @@ impl<T: Entity> Pool<T> {
     {
         let pool = &self.shared;
         let own = pool.loader.as_ref().ok_or(FetchError::NoLoader)?;
-        let mut plan = options.plan_for(pool);
+        let mut plan = options.plan_for(pool, pool.loader_label());
         if own.batcher.is_some() {
             plan.is_counted = false;
             let weak = Arc::downgrade(pool);
@@ -199,7 +199,8 @@ impl<T: Entity> Pool<T> {
         let own = pool.loader.as_ref().ok_or(FetchError::NoLoader)?;
         let loader = Arc::clone(&own.loader);
         let ids: Vec<(u64, &Q)> = ids.into_iter().map(|id| (pool.hash(id), id)).collect();
-        pool.fetch_many(ids, |load| loader.load_many(load)).await
+        let label = pool.loader_label();
+        pool.fetch_many(ids, label, |load| loader.load_many(load)).await
     }
 }
 
@@ -217,6 +218,11 @@ async fn enrolled<T: Entity>(pool: Weak<Shared<T>>, load: LoadContext<T>) -> Res
 }
 
 impl<T: Entity> Shared<T> {
+    /// What the pool's own loader is called.
+    fn loader_label(&self) -> &'static str {
+        self.config.loader_label.unwrap_or_default()
+    }
+
     /// Adds one id to the batch that is gathered; false if the pool has stopped.
     fn enroll(self: &Arc<Self>, enrolled: Enrolled<T>) -> bool {
         let Some(batcher) = self.loader.as_ref().and_then(|own| own.batcher.as_ref()) else {

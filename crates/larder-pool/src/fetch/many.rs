@@ -50,7 +50,9 @@ impl<T: Entity> Pool<T> {
     {
         let pool = &self.shared;
         let ids: Vec<(u64, &Q)> = ids.into_iter().map(|id| (pool.hash(id), id)).collect();
-        pool.fetch_many(ids, |context| brought(load(context))).await
+        let loader = std::any::type_name::<L>();
+        pool.fetch_many(ids, loader, |context| brought(load(context)))
+            .await
     }
 }
 
@@ -79,6 +81,7 @@ impl<T: Entity> Shared<T> {
     pub(super) async fn fetch_many<Q, L, F>(
         self: &Arc<Self>,
         ids: Vec<(u64, &Q)>,
+        loader: &'static str,
         load: L,
     ) -> Result<Many<T>, FetchError>
     where
@@ -90,7 +93,7 @@ impl<T: Entity> Shared<T> {
         if ids.len() > FETCH_IDS_MAX {
             return Err(FetchError::TooMany { max: FETCH_IDS_MAX });
         }
-        let plan = FetchOptions::new().plan_for(self);
+        let plan = FetchOptions::new().plan_for(self, loader);
         self.check_plan(&plan)?;
         if plan.bypass {
             return Ok(Box::pin(self.load_many_alone(&ids, &plan, load)).await);
@@ -356,6 +359,7 @@ impl<T: Entity> Shared<T> {
             terms: Terms {
                 negative_ttl: plan.negative_ttl,
                 token: None,
+                loader: plan.loader,
             },
             watch,
         };

@@ -51,7 +51,7 @@ impl FetchConfig {
     /// The options that need a runtime.
     pub(crate) fn needing_runtime(&self) -> impl Iterator<Item = &'static str> {
         let batcher = self.batcher.map(|_| "batcher");
-        let plan = FetchOptions::new().plan(self);
+        let plan = FetchOptions::new().plan(self, "");
         batcher.into_iter().chain(plan.needing_runtime())
     }
 }
@@ -174,13 +174,13 @@ impl FetchOptions {
     }
 
     /// What holds for a call of this pool. Within a transaction it loads alone, past memory, and keeps nothing: it may see what is never committed.
-    pub(crate) fn plan_for<T: Entity>(mut self, pool: &Shared<T>) -> Plan {
+    pub(crate) fn plan_for<T: Entity>(mut self, pool: &Shared<T>, loader: &'static str) -> Plan {
         self.bypass |= pool.fence.is_in_transaction();
-        self.plan(&pool.config.fetch)
+        self.plan(&pool.config.fetch, loader)
     }
 
     /// What holds for this call in this pool.
-    fn plan(self, config: &FetchConfig) -> Plan {
+    fn plan(self, config: &FetchConfig, loader: &'static str) -> Plan {
         let part = self.refresh_ahead.or(config.refresh_ahead);
         Plan {
             timeout: self
@@ -200,6 +200,7 @@ impl FetchOptions {
             wait_at_most: self.wait_at_most.unwrap_or(config.wait_at_most),
             bypass: self.bypass,
             is_counted: true,
+            loader,
         }
     }
 }
@@ -219,6 +220,8 @@ pub(crate) struct Plan {
     pub(crate) bypass: bool,
     /// Whether a load counts as a run of the loader: not if it waits for a batch, which is one.
     pub(crate) is_counted: bool,
+    /// What the loader is called.
+    pub(crate) loader: &'static str,
 }
 
 impl Plan {

@@ -70,7 +70,7 @@ impl<T: Entity> Pool<T> {
                 return Ok(Some(value));
             }
         }
-        let plan = FetchOptions::new().plan_for(pool);
+        let plan = FetchOptions::new().plan_for(pool, std::any::type_name::<L>());
         // On the heap, so that a hit moves little.
         let fetched = Box::pin(pool.fetch(id, plan, |context| brought(load(context)))).await?;
         Ok(fetched.value)
@@ -96,7 +96,7 @@ impl<T: Entity> Pool<T> {
         V: Into<Loaded<T>> + 'static,
         E: Into<Box<AnyError>> + 'static,
     {
-        let plan = options.plan_for(&self.shared);
+        let plan = options.plan_for(&self.shared, std::any::type_name::<L>());
         Box::pin(self.shared.fetch(id, plan, |context| brought(load(context)))).await
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::time::Duration;
 
 use larder_core::sync::Ordering;
-use larder_core::{Certainty, Moment};
+use larder_core::{Befallen, Certainty, Moment};
 
 use super::fetched::{Fetched, Found};
 use super::options::Plan;
@@ -109,9 +109,22 @@ impl<T: Entity> Shared<T> {
     /// A value past its time to live.
     pub(super) fn answer_stale(&self, found: Found<T>) -> Fetched<T> {
         self.fetches.stale.fetch_add(1, Ordering::Relaxed);
+        if self.trace.is_some() {
+            self.told_stale(&found.value);
+        }
         Fetched {
             stale: true,
             ..self.answer(found)
+        }
+    }
+
+    /// Who is served stale is the value's own id, asked for outside of all locks.
+    #[cold]
+    fn told_stale(&self, value: &T) {
+        let id = value.id();
+        let hash = self.hash(&id);
+        if self.is_traced(hash) {
+            self.befell(hash, &id, Befallen::ServedStale);
         }
     }
 

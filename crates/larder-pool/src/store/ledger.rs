@@ -242,7 +242,7 @@ impl<'a, T: Entity> Commit<'a, T> {
     }
 
     /// An id has left, and `value` was what it stood for.
-    pub(crate) fn removed(&mut self, id: T::Id, value: &Arc<T>, reason: Reason) {
+    pub(crate) fn removed(&mut self, hash: u64, id: T::Id, value: &Arc<T>, reason: Reason) {
         self.ledger.totals.removals[reason.index()] += 1;
         self.waste.changed = true;
         if self.pool.metrics.is_some() {
@@ -250,6 +250,8 @@ impl<'a, T: Entity> Commit<'a, T> {
         }
         if self.waste.is_heard() {
             self.waste.tell(|| Change::Removed { id, reason }, Some(value));
+        } else if self.pool.is_traced(hash) {
+            self.waste.left(hash, id, reason);
         } else {
             self.waste.id(id);
         }
@@ -281,7 +283,7 @@ impl<'a, T: Entity> Commit<'a, T> {
             ..
         } = shard.take(slot);
         self.ledger.untie(&mut version.life);
-        self.removed(id, &version.value, reason);
+        self.removed(hash, id, &version.value, reason);
         self.retire(shard, slot, hash, version);
     }
 

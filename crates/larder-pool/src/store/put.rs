@@ -389,7 +389,7 @@ impl<'a, T: Entity> Commit<'a, T> {
             return Told::Nothing;
         };
         if let Some(death) = death {
-            self.removed(id, &value, death.reason());
+            self.removed(old.hash, id, &value, death.reason());
             let life = std::mem::take(&mut old.life);
             self.waste.version(Version { value, life });
             return Told::Inserted(Arc::clone(new), None);

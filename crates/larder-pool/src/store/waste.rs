@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use larder_core::Befallen;
 use smallvec::SmallVec;
 
 use super::entry::{Entries, Version};
@@ -34,6 +35,10 @@ struct Rest<T: Entity> {
     removed: [usize; Reason::COUNT],
     versions: Vec<Version<T>>,
     ids: Vec<T::Id>,
+    /// Ids that have left of which that is written down, with their hashes.
+    left: Vec<(u64, T::Id, Reason)>,
+    /// The same, if somebody listens.
+    record: Option<Arc<Record<T>>>,
     entries: Vec<Entries<T>>,
     overtook: Vec<Overtook<T>>,
     absences: Vec<AbsenceNote<T>>,
@@ -87,6 +92,11 @@ impl<T: Entity> Waste<T> {
         } else {
             self.rest().ids.push(id);
         }
+    }
+
+    /// An id that has left, of which that is written down.
+    pub(crate) fn left(&mut self, hash: u64, id: T::Id, reason: Reason) {
+        self.rest().left.push((hash, id, reason));
     }
 
     /// All that was in a shard.
@@ -160,6 +170,9 @@ impl<T: Entity> Waste<T> {
             sequence,
             changes: std::mem::take(&mut rest.changes),
         });
+        if pool.trace.is_some() {
+            rest.record = Some(Arc::clone(&record));
+        }
         if to_listeners {
             let old = std::mem::take(&mut rest.old);
             pool.listeners.enqueue(Arc::clone(&record), old);
@@ -196,6 +209,22 @@ impl<T: Entity> Waste<T> {
         }
         let old = rest.sent.wake();
         pool.listeners.deliver();
+        for change in rest.record.iter().flat_map(|record| &record.changes) {
+            if let Change::Removed { id, reason } = change {
+                let told = || {
+                    let hash = pool.hash(id);
+                    if pool.is_traced(hash) {
+                        pool.befell(hash, id, Befallen::removed(reason.as_str()));
+                    }
+                };
+                panics.put_off(told);
+            }
+        }
+        panics.put_off(|| drop(rest.record));
+        for (hash, id, reason) in rest.left {
+            pool.befell(hash, &id, Befallen::removed(reason.as_str()));
+            panics.put_off(|| drop(id));
+        }
         for old in old {
             panics.put_off(|| drop(old));
         }
@@ -230,6 +259,8 @@ impl<T: Entity> Default for Rest<T> {
             removed: [0; Reason::COUNT],
             versions: Vec::new(),
             ids: Vec::new(),
+            left: Vec::new(),
+            record: None,
             entries: Vec::new(),
             overtook: Vec::new(),
             absences: Vec::new(),

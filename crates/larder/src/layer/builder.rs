@@ -21,6 +21,7 @@ use super::parts::{Followed, Log};
 use super::shutdown::Closing;
 use super::stats::Counts;
 use super::tasks::{Done, Progress, Stop, Supervisor};
+use super::timeline::Timeline;
 use super::{Layer, Shared};
 use crate::{Error, Problem};
 
@@ -198,6 +199,7 @@ impl LayerBuilder {
             shared: Arc::new(Shared {
                 name: self.name,
                 fence: common.fence,
+                timeline: common.timeline,
                 clock: common.clock,
                 entropy: common.entropy,
                 waiter: waiter.runtime(Arc::clone(&common.runtime)),
@@ -227,6 +229,7 @@ impl LayerBuilder {
             node: self.node.clone(),
             when_unsure: self.when_unsure,
             fence,
+            timeline: Arc::new(Timeline::new(Arc::clone(&self.clock))),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             runtime,

@@ -29,6 +29,18 @@ pub const RESTARTS_WITHIN: Duration = Duration::from_secs(600);
 /// After how many of its periods without progress a task counts as stuck.
 pub const STUCK_AFTER_PERIODS: u32 = 10;
 
+/// How many events of keys are kept, beside the invalidations that the fence remembers.
+pub const EVENTS_MAX: usize = 65_536;
+
+/// What these may take up.
+pub const EVENTS_BYTES_MAX: usize = 4 << 20;
+
+/// How many targets may be watched at once.
+pub const WATCHED_MAX: usize = 64;
+
+/// How many events an explanation has at most.
+pub const TIMELINE_MAX: usize = 64;
+
 /// How long a shutdown may take, by default.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -1,5 +1,7 @@
 //! The layer: parts over one fence, on a ground of users in SQLite.
 
+// Why a target is fresh, stale or absent.
+mod explaining;
 // Opening, what is shown, tasks, and the end.
 mod opening;
 // What a body sees while its transaction is open.

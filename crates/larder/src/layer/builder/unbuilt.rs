@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use larder_core::{BoxFuture, Clock, Entropy, Fence, Moment, Runtime, SourceId};
+use larder_core::{BoxFuture, Clock, Entropy, Fence, Moment, Runtime, SourceId, Trace};
 use larder_outbox::{
     ConfigError, Database, FollowerBuilder, Outbox, OutboxBuilder, OutboxStore, Publish, RelayBuilder, Waiter,
 };
@@ -10,6 +10,7 @@ use larder_pool::{BuildError, Entity, Pool, PoolBuilder, Registry, WhenUnsure};
 
 use super::super::parts::{LayerPool, Log};
 use super::super::tasks::{Done, Progress, Stop};
+use super::super::timeline::Timeline;
 use crate::Problem;
 
 /// What a layer gives to its parts.
@@ -17,6 +18,7 @@ pub(super) struct Common {
     pub(super) node: Option<String>,
     pub(super) when_unsure: WhenUnsure,
     pub(super) fence: Fence,
+    pub(super) timeline: Arc<Timeline>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) runtime: Arc<dyn Runtime>,
@@ -64,6 +66,7 @@ impl<T: Entity> UnbuiltPool for Unbuilt<T> {
             .clock(Arc::clone(&common.clock))
             .entropy(Arc::clone(&common.entropy))
             .runtime(Arc::clone(&common.runtime))
+            .trace(Arc::clone(&common.timeline) as Arc<dyn Trace>)
             .when_unsure_by_default(common.when_unsure);
         let pool: Pool<T> = match builder.build() {
             Ok(pool) => pool,
