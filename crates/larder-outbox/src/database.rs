@@ -89,6 +89,9 @@ pub trait Backend: sqlx::Database {
         hints: Arc<Hints>,
         entropy: Arc<dyn Entropy>,
     ) -> Arc<dyn Source>;
+    /// What of the database's settings makes it lose what was acknowledged, or slow, in words.
+    #[doc(hidden)]
+    fn weaknesses(pool: &Pool<Self>) -> BoxFuture<'_, Result<Vec<String>, sqlx::Error>>;
     #[doc(hidden)]
     fn nodes(pool: Pool<Self>, names: Names) -> Arc<dyn Nodes>;
     #[doc(hidden)]

@@ -219,6 +219,14 @@ impl<D: Database> Outbox<D> {
         }
     }
 
+    /// What of the database's settings makes it lose what it has acknowledged, or slow, each in a few words; as a connection of the pool has them.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn weaknesses(&self) -> Result<Vec<String>, Error> {
+        D::weaknesses(&self.shared.pool).await.map_err(D::failed)
+    }
+
     /// The table of those who follow the log.
     #[must_use]
     pub fn nodes(&self) -> Arc<dyn Nodes> {

@@ -149,6 +149,28 @@ impl Backend for Sqlite {
         })
     }
 
+    fn weaknesses(pool: &SqlitePool) -> BoxFuture<'_, Result<Vec<String>, sqlx::Error>> {
+        Box::pin(async move {
+            let mut connection = pool.acquire().await?;
+            let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+                .fetch_one(&mut *connection)
+                .await?;
+            let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+                .fetch_one(&mut *connection)
+                .await?;
+            let mut weaknesses = Vec::new();
+            // A private database in memory has a journal of its own, and nothing that could be lost later than itself.
+            if !journal.eq_ignore_ascii_case("wal") && !journal.eq_ignore_ascii_case("memory") {
+                weaknesses.push(format!("journal_mode is {journal}: readers wait for writers"));
+            }
+            if synchronous == 0 {
+                weaknesses
+                    .push("synchronous is OFF: a crash of the machine may damage the database".to_owned());
+            }
+            Ok(weaknesses)
+        })
+    }
+
     fn nodes(pool: SqlitePool, names: Names) -> Arc<dyn Nodes> {
         Arc::new(nodes::SqliteNodes { pool, names })
     }

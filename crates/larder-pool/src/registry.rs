@@ -51,6 +51,9 @@ pub trait AnyPool: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// What it may hold now.
     fn capacity(&self) -> Capacity;
 
+    /// Whether entries end by themselves, after a time to live or to idle.
+    fn expires(&self) -> bool;
+
     /// What its own loader is called, if it has one.
     fn loader_label(&self) -> Option<&'static str>;
 
@@ -181,6 +184,11 @@ impl<T: Entity> AnyPool for Labelled<T> {
 
     fn label(&self) -> Option<&str> {
         self.label.as_deref()
+    }
+
+    fn expires(&self) -> bool {
+        let config = self.pool.config();
+        config.time_to_live.is_some() || config.time_to_idle.is_some()
     }
 
     fn loader_label(&self) -> Option<&'static str> {

@@ -36,7 +36,7 @@ pub enum Error {
     #[error("the layer has no pool of `{entity}`{}; it has {}", labelled(.label.as_deref()), listed(.known))]
     NoSuchPool {
         /// The entity's name.
-        entity: &'static str,
+        entity: String,
         /// The label that was asked for, if one was.
         label: Option<String>,
         /// The names of the pools there are.

@@ -3,11 +3,13 @@
 //! What is always true: all parts of a layer are judged by one fence; every loop that runs by itself is a task of its supervisor; dropping the last
 //! handle stops them. It adds nothing to an entry and nothing to a hit.
 
+mod advice;
 mod builder;
 mod cursors;
 mod explain;
 mod health;
 pub mod limits;
+mod objectives;
 mod parts;
 mod reads;
 mod shutdown;
@@ -15,6 +17,7 @@ mod stats;
 mod tasks;
 mod timeline;
 mod transaction;
+mod verifier;
 mod verify;
 
 use std::any::TypeId;
@@ -29,12 +32,14 @@ use futures_util::future::{Either, select};
 use larder_core::sync::Mutex;
 use larder_core::{Cause, Clock, Entropy, Fence, Invalidations, Runtime, Token};
 use larder_outbox::{Database, Outbox, Wait, Waited, Waiter};
-use larder_pool::{Entity, Pool, Registry};
+use larder_pool::{Entity, Pool, Registry, WhenUnsure};
 
+pub use advice::{Advice, AdviceCode, Severity};
 pub use builder::LayerBuilder;
 pub use cursors::{CursorStatus, ReaderKind};
 pub use explain::{Explained, ExplainedPool, Verdict};
 pub use health::{Health, PartHealth};
+pub use objectives::Objective;
 pub use reads::{PoolAt, ReadAt};
 pub use shutdown::{Ended, PartEnded, ShutdownReport};
 pub use stats::LayerStats;
@@ -43,11 +48,14 @@ pub use timeline::{Happened, TimelineEvent};
 pub use transaction::{Retry, Tx};
 pub use verify::{Mismatch, VerifyPlan, VerifyReport};
 
+use self::advice::Advisor;
+use self::objectives::Objectives;
 use self::parts::{Followed, LayerPool, Log};
 use self::shutdown::Closing;
 use self::stats::Counts;
 use self::tasks::Supervisor;
 use self::timeline::Timeline;
+use self::verify::Verified;
 use crate::Error;
 
 /// One coherent node: pools, outbox and followers over one fence. A handle: clones are the same layer.
@@ -113,10 +121,18 @@ struct Shared {
     runtime: Arc<dyn Runtime>,
     registry: Registry,
     pools: Vec<Arc<dyn LayerPool>>,
+    /// Those whose values can be compared.
+    verified: Vec<Arc<dyn Verified>>,
     logs: Vec<Arc<dyn Log>>,
     followed: Vec<Followed>,
     waiter: Waiter,
     timeline: Arc<Timeline>,
+    objectives: Objectives,
+    advisor: Advisor,
+    /// What pools that say nothing of it do while this node is unsure.
+    when_unsure: WhenUnsure,
+    /// How many reads have found what was kept not to be relied on, when that was last looked at.
+    unsure_reads: Mutex<u64>,
     requires_record: bool,
     /// From where rows were changed of which nobody heard: each is told once.
     silent: Mutex<HashSet<&'static Location<'static>>>,
@@ -177,13 +193,17 @@ impl Layer {
     }
 
     fn no_pool<T: Entity>(&self, label: Option<&str>) -> Error {
+        self.no_pool_of(T::name(), label)
+    }
+
+    fn no_pool_of(&self, entity: &str, label: Option<&str>) -> Error {
         let pools = self.shared.registry.pools();
         let known = pools.iter().map(|pool| match pool.label() {
             Some(label) => format!("`{}` labelled `{label}`", pool.name()),
             None => format!("`{}`", pool.name()),
         });
         Error::NoSuchPool {
-            entity: T::name(),
+            entity: entity.to_owned(),
             label: label.map(str::to_owned),
             known: known.collect(),
         }
@@ -244,10 +264,7 @@ impl Layer {
     /// Everybody here who reads a source, and how far each has come.
     #[must_use]
     pub fn cursors(&self) -> Vec<CursorStatus> {
-        let followed = self.shared.followed.iter();
-        followed
-            .map(|followed| CursorStatus::of(followed, self.shared.fence.time()))
-            .collect()
+        self.shared.cursors()
     }
 
     /// Whether the node lives, is ready, and why not.

@@ -101,9 +101,10 @@ pub use error::{Error, Problem};
 pub use layer::limits as layer_limits;
 #[cfg(all(feature = "pool", feature = "outbox"))]
 pub use layer::{
-    CursorStatus, Ended, Explained as ExplainedTarget, ExplainedPool, Happened, Health, Layer, LayerBuilder,
-    LayerStats, Mismatch, PartEnded, PartHealth, PoolAt, Reach, ReadAt, ReaderKind, Retry, ShutdownReport,
-    TaskState, TaskStatus, TimelineEvent, Tx, Verdict, VerifyPlan, VerifyReport,
+    Advice, AdviceCode, CursorStatus, Ended, Explained as ExplainedTarget, ExplainedPool, Happened, Health,
+    Layer, LayerBuilder, LayerStats, Mismatch, Objective, PartEnded, PartHealth, PoolAt, Reach, ReadAt,
+    ReaderKind, Retry, Severity, ShutdownReport, TaskState, TaskStatus, TimelineEvent, Tx, Verdict,
+    VerifyPlan, VerifyReport,
 };
 
 #[cfg(feature = "pool")]

@@ -192,7 +192,11 @@ impl FollowerBuilder {
 }
 
 impl FollowerBuilder {
-    fn check(&self) -> Result<(), Error> {
+    /// What is wrong with the options, all of it.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn check(&self) -> Result<(), Error> {
         let mut faults = self.options.faults();
         if let Some((_, member)) = &self.nodes {
             faults.extend(ConfigFault::of_name("node", &member.node));

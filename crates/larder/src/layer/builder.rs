@@ -1,28 +1,32 @@
 //! [`LayerBuilder`]: takes the builders of the parts, unbuilt, gives them one fence, clock, runtime and name, and builds them together.
 
+mod checks;
 mod unbuilt;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::limits::NODE_BYTES_MAX;
-use larder_core::sync::Mutex;
+use larder_core::sync::{AtomicU64, Mutex};
 use larder_core::{BoxFuture, Clock, Entropy, Fence, Runtime, Source, SourceId, SystemClock, SystemEntropy};
-use larder_outbox::limits::{FRESHNESS_RANGE, POLL_RANGE, RETRY_MAX};
+use larder_outbox::limits::{POLL_RANGE, RETRY_MAX};
 use larder_outbox::{
     Database, Follower, FollowerBuilder, OutboxBuilder, OutboxStore, Publish, RelayBuilder, Waiter,
 };
 use larder_pool::{Entity, PoolBuilder, Registry, TokioRuntime, WhenUnsure};
 
 use self::unbuilt::{Common, Unbuilt, UnbuiltPool, Unopened, UnopenedOutbox, UnopenedRelay};
-use super::limits::{FRESHNESS, NAME_BYTES_MAX, POOLS_MAX};
-use super::parts::{Followed, Log};
+use super::advice::{self, AdviceCode, Advisor};
+use super::limits::{FRESHNESS, VERIFY_RATE};
+use super::objectives::Objectives;
+use super::parts::{Followed, LayerPool, Log};
 use super::shutdown::Closing;
 use super::stats::Counts;
 use super::tasks::{Done, Progress, Stop, Supervisor};
 use super::timeline::Timeline;
-use super::{Layer, Shared};
+use super::verify::{Same, Verified};
+use super::{Layer, Shared, verifier};
 use crate::{Error, Problem};
 
 /// How long a relay may rest between two looks: it does not say what it was told.
@@ -44,6 +48,8 @@ pub struct LayerBuilder {
     sources: Vec<Arc<dyn Source>>,
     tune: Box<dyn Fn(FollowerBuilder) -> FollowerBuilder + Send + Sync>,
     relays: Vec<Box<dyn UnopenedRelay>>,
+    verify_rate: u32,
+    silenced: HashSet<AdviceCode>,
 }
 
 impl LayerBuilder {
@@ -62,6 +68,8 @@ impl LayerBuilder {
             sources: Vec::new(),
             tune: Box::new(|follower| follower),
             relays: Vec::new(),
+            verify_rate: VERIFY_RATE,
+            silenced: HashSet::new(),
         }
     }
 
@@ -85,15 +93,53 @@ impl LayerBuilder {
     }
 
     /// A pool, reached by its type.
-    pub fn pool<T: Entity>(mut self, builder: PoolBuilder<T>) -> Self {
-        self.pools.push(Box::new(Unbuilt { label: None, builder }));
-        self
+    pub fn pool<T: Entity>(self, builder: PoolBuilder<T>) -> Self {
+        self.given(None, builder, None)
     }
 
     /// One more pool of a type, reached by its type and a label.
-    pub fn pool_as<T: Entity>(mut self, label: impl Into<String>, builder: PoolBuilder<T>) -> Self {
-        let label = Some(label.into());
-        self.pools.push(Box::new(Unbuilt { label, builder }));
+    pub fn pool_as<T: Entity>(self, label: impl Into<String>, builder: PoolBuilder<T>) -> Self {
+        self.given(Some(label.into()), builder, None)
+    }
+
+    /// A pool whose entries the layer compares with its loader's: all the time, at [`LayerBuilder::verify_rate`], and when [`Layer::verify`] is called.
+    pub fn verified_pool<T: Entity + PartialEq>(self, builder: PoolBuilder<T>) -> Self {
+        self.given(None, builder, Some(Same::equal()))
+    }
+
+    /// [`LayerBuilder::verified_pool`] under a label.
+    pub fn verified_pool_as<T: Entity + PartialEq>(
+        self,
+        label: impl Into<String>,
+        builder: PoolBuilder<T>,
+    ) -> Self {
+        self.given(Some(label.into()), builder, Some(Same::equal()))
+    }
+
+    /// [`LayerBuilder::verified_pool`] of values that are the same if a digest of them is; the digests are kept as evidence.
+    pub fn verified_pool_by<T: Entity>(self, builder: PoolBuilder<T>, digest: fn(&T) -> u64) -> Self {
+        self.given(None, builder, Some(Same::Digest(digest)))
+    }
+
+    fn given<T: Entity>(
+        mut self,
+        label: Option<String>,
+        builder: PoolBuilder<T>,
+        same: Option<Same<T>>,
+    ) -> Self {
+        self.pools.push(Box::new(Unbuilt { label, builder, same }));
+        self
+    }
+
+    /// How many entries of verified pools are compared with their origin in a second, chosen at random: up to 1,000; none if it is 0. Default: 1.
+    pub fn verify_rate(mut self, per_second: u32) -> Self {
+        self.verify_rate = per_second;
+        self
+    }
+
+    /// No advice of this code, if it is a warning.
+    pub fn silence(mut self, code: AdviceCode) -> Self {
+        self.silenced.insert(code);
         self
     }
 
@@ -154,10 +200,7 @@ impl LayerBuilder {
         let common = self.common()?;
         let mut problems = self.problems();
         let registry = Registry::new();
-        let mut pools = Vec::new();
-        for pool in self.pools {
-            pools.extend(pool.build(&common, &registry, &mut problems));
-        }
+        let Built { pools, verified } = built(self.pools, &common, &registry, &mut problems);
         if !problems.is_empty() {
             return Err(Error::Invalid { problems });
         }
@@ -195,26 +238,34 @@ impl LayerBuilder {
         for relay in relays {
             tasks.run(relay.name, RELAY_PERIOD, relay.progress, relay.work);
         }
-        Ok(Layer {
-            shared: Arc::new(Shared {
-                name: self.name,
-                fence: common.fence,
-                timeline: common.timeline,
-                clock: common.clock,
-                entropy: common.entropy,
-                waiter: waiter.runtime(Arc::clone(&common.runtime)),
-                runtime: common.runtime,
-                registry,
-                pools,
-                logs,
-                followed,
-                requires_record: self.requires_record,
-                silent: Mutex::default(),
-                counts: Counts::default(),
-                tasks,
-                closing: Closing::default(),
-            }),
-        })
+        let advisor = Advisor::new(&common.fence, self.silenced)?;
+        let shared = Arc::new(Shared {
+            name: self.name,
+            fence: common.fence,
+            timeline: common.timeline,
+            clock: common.clock,
+            entropy: common.entropy,
+            waiter: waiter.runtime(Arc::clone(&common.runtime)),
+            runtime: common.runtime,
+            registry,
+            pools,
+            logs,
+            followed,
+            requires_record: self.requires_record,
+            silent: Mutex::default(),
+            counts: Counts::default(),
+            tasks,
+            closing: Closing::default(),
+            verified,
+            objectives: Objectives::default(),
+            advisor,
+            when_unsure: self.when_unsure,
+            unsure_reads: Mutex::default(),
+        });
+        shared.advise().await;
+        verifier::start(&shared, self.verify_rate);
+        advice::start(&shared);
+        Ok(Layer { shared })
     }
 
     /// What every part is given.
@@ -235,54 +286,30 @@ impl LayerBuilder {
             runtime,
         })
     }
+}
 
-    /// What is wrong with the layer's own options, and with those of outboxes.
-    fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let names = [
-            ("name", Some(&self.name), NAME_BYTES_MAX),
-            ("node", self.node.as_ref(), NODE_BYTES_MAX),
-        ];
-        for (option, name, most) in names {
-            let Some(name) = name else { continue };
-            if !(1..=most).contains(&name.len()) || name.chars().any(char::is_control) {
-                let allowed = format!("1 to {most} bytes without control characters");
-                problems.push(Problem::new("layer", option, format!("{name:?}"), allowed));
-            }
+/// All pools, and those of them whose values can be compared.
+#[derive(Default)]
+struct Built {
+    pools: Vec<Arc<dyn LayerPool>>,
+    verified: Vec<Arc<dyn Verified>>,
+}
+
+/// Builds all pools; what is wrong with one is told.
+fn built(
+    pools: Vec<Box<dyn UnbuiltPool>>,
+    common: &Common,
+    registry: &Registry,
+    problems: &mut Vec<Problem>,
+) -> Built {
+    let mut all = Built::default();
+    for pool in pools {
+        if let Some(built) = pool.build(common, registry, problems) {
+            all.pools.push(built.pool);
+            all.verified.extend(built.verified);
         }
-        let (least, most) = FRESHNESS_RANGE;
-        if !(least..=most).contains(&self.freshness) {
-            let given = format!("{:?}", self.freshness);
-            problems.push(Problem::new(
-                "layer",
-                "freshness",
-                given,
-                format!("{least:?} to {most:?}"),
-            ));
-        }
-        if self.pools.len() > POOLS_MAX {
-            problems.push(Problem::new(
-                "layer",
-                "pool",
-                self.pools.len(),
-                format!("at most {POOLS_MAX} pools"),
-            ));
-        }
-        for (at, pool) in self.pools.iter().enumerate() {
-            let (before, _) = self.pools.split_at(at);
-            if before.iter().any(|other| other.place() == pool.place()) {
-                let allowed = "one pool for each type and label".to_owned();
-                problems.push(Problem::new(pool.part(), "label", "there already", allowed));
-            }
-        }
-        if !self.relays.is_empty() && self.outboxes.is_empty() {
-            problems.push(Problem::new("layer", "relay", "given", "with an outbox"));
-        }
-        for outbox in &self.outboxes {
-            outbox.check(&mut problems);
-        }
-        problems
     }
+    all
 }
 
 /// Makes each follower a task. One whose name is taken is no reason to be restarted but to be told: so its first round is waited for.
@@ -316,6 +343,7 @@ async fn follow(tasks: &Supervisor, followers: Vec<(SourceId, Follower)>) -> Res
         followed.push(Followed {
             source,
             handle,
+            affected_reads: AtomicU64::new(0),
             _follower: kept,
         });
     }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use larder_core::{Epoch, LaneState, Moment, Position, SourceId};
+use larder_core::sync::Ordering;
+use larder_core::{Epoch, LaneState, Position, SourceId};
+use larder_pool::{MissCause, WhenUnsure};
 
+use super::Shared;
 use super::parts::Followed;
 
 /// What kind of reader it is.
@@ -38,12 +41,17 @@ pub struct CursorStatus {
     pub last_contact: Option<Duration>,
     /// Whether what it brings may be relied on.
     pub state: LaneState,
+    /// What pools that say nothing of it do while it may not.
+    pub policy: WhenUnsure,
+    /// How many reads were answered by the source instead of memory while it was not: of pools that are bypassed or shortened then.
+    pub affected_reads: u64,
     /// What kept it from going on, the last time.
     pub last_error: Option<String>,
 }
 
 impl CursorStatus {
-    pub(super) fn of(followed: &Followed, now: Moment) -> Self {
+    pub(super) fn of(followed: &Followed, shared: &Shared) -> Self {
+        let now = shared.fence.time();
         let status = followed.handle.status();
         let position = status.cursor.as_ref().map(|cursor| cursor.horizon());
         let behind = status.head.zip(position).map(|(head, next)| {
@@ -61,7 +69,38 @@ impl CursorStatus {
             lag: status.lag,
             last_contact: status.last_contact.map(|last| now.since(last)),
             state: status.state,
+            policy: shared.when_unsure,
+            affected_reads: followed.affected_reads.load(Ordering::Relaxed),
             last_error: status.last_error,
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn cursors(&self) -> Vec<CursorStatus> {
+        self.note_unsure_reads();
+        let followed = self.followed.iter();
+        followed
+            .map(|followed| CursorStatus::of(followed, self))
+            .collect()
+    }
+
+    /// Counts the reads that found this node unsure since this was last asked, for each follower that is not live; for all, if none of them says why.
+    pub(super) fn note_unsure_reads(&self) {
+        let pools = self.registry.pools();
+        let now: u64 = pools
+            .iter()
+            .map(|pool| pool.stats().misses.of(MissCause::Unsure))
+            .sum();
+        let more = now.saturating_sub(std::mem::replace(&mut *self.unsure_reads.lock(), now));
+        if more == 0 {
+            return;
+        }
+        let is_live = |followed: &&Followed| followed.handle.status().state == LaneState::Live;
+        let (live, other): (Vec<&Followed>, Vec<&Followed>) = self.followed.iter().partition(is_live);
+        let blamed = if other.is_empty() { live } else { other };
+        for followed in blamed {
+            followed.affected_reads.fetch_add(more, Ordering::Relaxed);
         }
     }
 }

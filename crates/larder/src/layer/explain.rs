@@ -7,7 +7,7 @@ use larder_core::{Befallen, Certainty, Last, Moment, Target};
 use larder_pool::EntryState;
 
 use super::timeline::{Happened, TimelineEvent, timeline_of};
-use super::{CursorStatus, Layer};
+use super::{CursorStatus, Layer, Shared};
 
 /// What a layer knows of a target: where it is resident, what was last heard of it, what has befallen it of late, and how far this node has come. Shown,
 /// it is a few lines for people, the verdict first.
@@ -75,10 +75,17 @@ impl Layer {
     /// O(what it depends on, and its timeline).
     #[must_use]
     pub fn explain(&self, target: &Target) -> Explained {
-        let fence = &self.shared.fence;
+        self.shared.explain(target)
+    }
+}
+
+impl Shared {
+    /// See [`Layer::explain`].
+    pub(super) fn explain(&self, target: &Target) -> Explained {
+        let fence = &self.fence;
         let mut pools = Vec::new();
         if let Target::Entity { entity, id } = target {
-            for pool in self.shared.registry.pools() {
+            for pool in self.registry.pools() {
                 if pool.name() != entity.as_str() {
                     continue;
                 }
@@ -89,7 +96,7 @@ impl Layer {
                 }));
             }
         }
-        let timeline = timeline_of(fence, &self.shared.timeline, target);
+        let timeline = timeline_of(fence, &self.timeline, target);
         Explained {
             target: target.clone(),
             time: fence.time(),

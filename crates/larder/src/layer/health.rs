@@ -5,6 +5,8 @@ use std::time::Duration;
 use larder_core::{Certainty, LaneState};
 
 use super::Shared;
+use super::advice::Advice;
+use super::objectives::DEGRADED_FOR;
 use super::tasks::TaskState;
 
 /// How a node does.
@@ -17,17 +19,20 @@ pub struct Health {
     pub ready: bool,
     /// Each part of which something is to be said, and how it does.
     pub parts: Vec<PartHealth>,
+    /// What is likely to go wrong.
+    pub advice: Vec<Advice>,
 }
 
 /// How a part does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartHealth {
-    /// Which part: `follower <source>`, `task <name>`, `layer`.
+    /// Which part: `follower <source>`, `task <name>`, `verification`, `layer`.
     pub part: String,
     /// Whether it keeps the node from being ready.
     pub ready: bool,
-    /// In one word: `live`, `starting`, `lagging`, `suspect`, `gap`; `running`, `restarting`, `failed`, `stuck`; `stopping`.
+    /// In one word: `live`, `starting`, `lagging`, `suspect`, `gap`; `running`, `restarting`, `failed`, `stuck`; `degraded`, while an entry was
+    /// found stale within the last hour; `stopping`.
     pub state: &'static str,
     /// For how long.
     pub since: Option<Duration>,
@@ -64,6 +69,18 @@ impl Health {
                 why: task.last_error,
             });
         }
+        let (stale, last) = shared.objectives.stale();
+        if let Some(last) = last.filter(|last| now.since(*last) < DEGRADED_FOR) {
+            parts.push(PartHealth {
+                part: "verification".to_owned(),
+                ready: true,
+                state: "degraded",
+                since: Some(now.since(last)),
+                why: Some(format!(
+                    "{stale} entries were found stale; the last was found then"
+                )),
+            });
+        }
         if shared.closing.has_begun() {
             parts.push(PartHealth {
                 part: "layer".to_owned(),
@@ -78,6 +95,7 @@ impl Health {
             live: true,
             ready: is_sure && parts.iter().all(|part| part.ready),
             parts,
+            advice: shared.advisor.found(),
         }
     }
 }

@@ -41,6 +41,18 @@ pub const WATCHED_MAX: usize = 64;
 /// How many events an explanation has at most.
 pub const TIMELINE_MAX: usize = 64;
 
+/// How many loads a verification runs at once, by default.
+pub const VERIFY_CONCURRENCY: usize = 2;
+
+/// How many entries the continuous verifier looks at in a second, by default.
+pub const VERIFY_RATE: u32 = 1;
+
+/// The most.
+pub const VERIFY_RATE_MAX: u32 = 1_000;
+
+/// Of how many stale entries a verification keeps the evidence.
+pub const EVIDENCE_MAX: usize = 1_024;
+
 /// How long a shutdown may take, by default.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 

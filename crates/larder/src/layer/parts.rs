@@ -4,8 +4,9 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::Arc;
 
+use larder_core::sync::AtomicU64;
 use larder_core::{BoxFuture, Head, Invalidations, SourceError, SourceId, Token};
-use larder_outbox::{Database, Error, Follower, FollowerHandle, Outbox};
+use larder_outbox::{Database, Error, Follower, FollowerHandle, Health, HealthPolicy, Outbox};
 use larder_pool::{Entity, Pool};
 
 /// A pool of whatever type.
@@ -32,6 +33,9 @@ pub(super) trait Log: fmt::Debug + Send + Sync {
     fn database(&self) -> TypeId;
     fn head(&self) -> BoxFuture<'_, Result<Head, SourceError>>;
     fn record_alone<'a>(&'a self, batch: &'a Invalidations) -> BoxFuture<'a, Result<Token, Error>>;
+    /// What of the database's settings is not as it should be.
+    fn weaknesses(&self) -> BoxFuture<'_, Result<Vec<String>, Error>>;
+    fn health(&self) -> BoxFuture<'_, Result<Health, Error>>;
 }
 
 impl<D: Database> Log for Outbox<D> {
@@ -50,12 +54,22 @@ impl<D: Database> Log for Outbox<D> {
     fn record_alone<'a>(&'a self, batch: &'a Invalidations) -> BoxFuture<'a, Result<Token, Error>> {
         Box::pin(Outbox::record_alone(self, batch))
     }
+
+    fn weaknesses(&self) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        Box::pin(Outbox::weaknesses(self))
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<Health, Error>> {
+        Box::pin(async move { Outbox::health(self, &HealthPolicy::default()).await })
+    }
 }
 
 /// A source that this node follows.
 pub(super) struct Followed {
     pub(super) source: SourceId,
     pub(super) handle: FollowerHandle,
+    /// How many reads found what was kept not to be relied on, while this was not live.
+    pub(super) affected_reads: AtomicU64,
     /// Kept after its task has ended: as long as there is a layer, its own commits are applied here.
     pub(super) _follower: Arc<tokio::sync::Mutex<Follower>>,
 }

@@ -77,6 +77,10 @@ impl Timeline {
         }
     }
 
+    pub(super) fn watched_count(&self) -> usize {
+        self.watching.load(Ordering::Relaxed)
+    }
+
     fn is_watched(&self, of: TargetHash) -> bool {
         self.watching.load(Ordering::Relaxed) > 0 && self.watched.lock().contains(&of)
     }

@@ -1,9 +1,13 @@
 //! The layer: parts over one fence, on a ground of users in SQLite.
 
+// What is likely to go wrong with a layer.
+mod advising;
 // Why a target is fresh, stale or absent.
 mod explaining;
 // Opening, what is shown, tasks, and the end.
 mod opening;
+// What is kept, against its origin.
+mod verifying;
 // What a body sees while its transaction is open.
 mod within;
 // Transactions, waits, invalidations.

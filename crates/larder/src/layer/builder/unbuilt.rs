@@ -11,6 +11,7 @@ use larder_pool::{BuildError, Entity, Pool, PoolBuilder, Registry, WhenUnsure};
 use super::super::parts::{LayerPool, Log};
 use super::super::tasks::{Done, Progress, Stop};
 use super::super::timeline::Timeline;
+use super::super::verify::{Same, Verified, VerifiedPool};
 use crate::Problem;
 
 /// What a layer gives to its parts.
@@ -33,12 +34,19 @@ pub(super) trait UnbuiltPool: Send {
         common: &Common,
         registry: &Registry,
         problems: &mut Vec<Problem>,
-    ) -> Option<Arc<dyn LayerPool>>;
+    ) -> Option<BuiltPool>;
+}
+
+/// A pool, and how its values are compared, if that was said.
+pub(super) struct BuiltPool {
+    pub(super) pool: Arc<dyn LayerPool>,
+    pub(super) verified: Option<Arc<dyn Verified>>,
 }
 
 pub(super) struct Unbuilt<T: Entity> {
     pub(super) label: Option<String>,
     pub(super) builder: PoolBuilder<T>,
+    pub(super) same: Option<Same<T>>,
 }
 
 impl<T: Entity> UnbuiltPool for Unbuilt<T> {
@@ -58,7 +66,7 @@ impl<T: Entity> UnbuiltPool for Unbuilt<T> {
         common: &Common,
         registry: &Registry,
         problems: &mut Vec<Problem>,
-    ) -> Option<Arc<dyn LayerPool>> {
+    ) -> Option<BuiltPool> {
         let part = self.part();
         let builder = self
             .builder
@@ -75,6 +83,10 @@ impl<T: Entity> UnbuiltPool for Unbuilt<T> {
                 return None;
             }
         };
+        let label = self.label.as_deref();
+        let verified = self
+            .same
+            .map(|same| Arc::new(VerifiedPool::new(pool.clone(), label, same)) as Arc<dyn Verified>);
         let registered = match self.label {
             Some(label) => registry.register_as(label, pool.clone()),
             None => registry.register(pool.clone()),
@@ -83,7 +95,10 @@ impl<T: Entity> UnbuiltPool for Unbuilt<T> {
             problems.push(Problem::new(part, "name", T::name(), error.to_string()));
             return None;
         }
-        Some(Arc::new(pool))
+        Some(BuiltPool {
+            pool: Arc::new(pool),
+            verified,
+        })
     }
 }
 
@@ -145,7 +160,7 @@ impl<D: Database> UnopenedOutbox for OutboxBuilder<D> {
     }
 }
 
-fn of_config(part: &str, error: &ConfigError) -> Vec<Problem> {
+pub(super) fn of_config(part: &str, error: &ConfigError) -> Vec<Problem> {
     let faults = error.faults().iter();
     faults
         .map(|fault| Problem::new(part, fault.option, &fault.given, fault.allowed.clone()))

@@ -301,21 +301,21 @@ async fn a_writer_that_does_not_record_is_found() {
         (name(&layer, 7).await, name(&layer, 8).await),
         ("Ada".to_owned(), "Grace".to_owned())
     );
-    let report = layer.verify::<User>(&VerifyPlan::new()).await.unwrap();
+    let report = layer.verify(&VerifyPlan::of::<User>()).await.unwrap();
     assert_eq!((report.matching, report.mismatches.len()), (2, 0));
     // Recorded elsewhere: whatever is seen on the way, it is not stale for certain.
     for round in 0..20 {
         rename(&other, 8, &format!("Grace {round}")).await;
-        let report = layer.verify::<User>(&VerifyPlan::new()).await.unwrap();
-        assert!(report.mismatches.is_empty() && report.unknown == 0, "{report:?}");
+        let report = layer.verify(&VerifyPlan::of::<User>()).await.unwrap();
+        assert!(report.mismatches.is_empty() && report.unsure == 0, "{report:?}");
         name(&layer, 8).await;
     }
     let silent = "UPDATE users SET name = 'Ada Lovelace' WHERE id = 7";
     sqlx::query(silent).execute(&ground.database).await.unwrap();
     assert_eq!(name(&layer, 7).await, "Ada", "nobody has said that it changed");
-    let only_look = VerifyPlan::new().heal(false).at_most(1);
-    for plan in [only_look, VerifyPlan::new()] {
-        let report = layer.verify::<User>(&plan).await.unwrap();
+    let only_look = VerifyPlan::of::<User>().heal(false).at_most(1);
+    for plan in [only_look, VerifyPlan::of::<User>()] {
+        let report = layer.verify(&plan).await.unwrap();
         let [found] = report.mismatches.as_slice() else {
             panic!("{report:?}")
         };
@@ -323,14 +323,14 @@ async fn a_writer_that_does_not_record_is_found() {
             (found.entity, found.key.as_bytes(), found.is_gone),
             ("user", &b"7"[..], false)
         );
-        assert!(found.explanation.resident.is_some());
+        assert!(found.explanation.pools[0].explanation.resident.is_some());
     }
     assert_eq!(name(&layer, 7).await, "Ada Lovelace", "it was ended");
     sqlx::query("DELETE FROM users WHERE id = 7")
         .execute(&ground.database)
         .await
         .unwrap();
-    let report = layer.verify::<User>(&VerifyPlan::new()).await.unwrap();
+    let report = layer.verify(&VerifyPlan::of::<User>()).await.unwrap();
     assert!(report.mismatches[0].is_gone && users.get(&7).is_none());
     let explained = layer.explain(&Target::entity("user", 7).unwrap());
     let Last::At(last) = &explained.fence.targets[0].last else {
@@ -345,7 +345,7 @@ async fn a_writer_that_does_not_record_is_found() {
         "{never:?}"
     );
     let alone = Layer::builder("alone").pool(ground.users()).open().await.unwrap();
-    let refused = alone.verify::<User>(&VerifyPlan::new()).await.unwrap_err();
+    let refused = alone.verify(&VerifyPlan::of::<User>()).await.unwrap_err();
     assert!(
         matches!(refused, Error::NotConfigured { part: "outbox" }),
         "{refused}"
