@@ -3,6 +3,7 @@
 
 mod callers;
 pub(crate) mod checker;
+mod contrast;
 pub(crate) mod figures;
 pub(crate) mod node;
 mod play;
@@ -13,7 +14,7 @@ pub(crate) mod shop;
 pub(crate) mod verdict;
 pub(crate) mod words;
 
-use std::io::{ErrorKind, IsTerminal as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ use self::screen::Screen;
 use self::shop::Size;
 use crate::Output;
 use crate::fault::{Ended, Exit, Fault};
-use crate::signals::interrupted;
+use crate::signals::{self, interrupted};
+use crate::terminal::Keys;
 
 /// The name of the database in its directory.
 const DATABASE: &str = "shop.db";
@@ -40,10 +42,10 @@ pub(crate) struct DemoOptions {
     /// How long nodes are read and written, in seconds: 3 to 3600.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(3..=3_600))]
     seconds: u64,
-    /// Ten seconds, and a smaller shop.
+    /// Ten seconds, and a quarter of the customers and products. Default: 30 s, and all.
     #[arg(long, conflicts_with = "seconds")]
     quick: bool,
-    /// Which rows are read and written.
+    /// Which rows are read and written: any number; the same one draws the same rows, but how fast they are read and written is up to the machine.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Tasks that write, in each node: 1 to 64.
@@ -61,10 +63,13 @@ pub(crate) struct DemoOptions {
     /// Which node is killed, after two fifths of the time.
     #[arg(long, value_enum, default_value_t = Kill::A)]
     kill: Kill,
-    /// Breaks one promise on purpose: the checker must find it, and the exit code is 1.
+    /// Breaks one promise on purpose: the checker must find it, and the exit code is 1. Default: none is broken.
     #[arg(long, value_enum)]
     sabotage: Option<Sabotage>,
-    /// Leaves the directory.
+    /// Gives the same load to a plain cache in the same nodes, with a time to live of 30 s and messages that may be lost, and shows its stale reads beside. They do not change the exit code. Default: no such cache.
+    #[arg(long)]
+    contrast: bool,
+    /// Leaves the directory. Default: it is removed.
     #[arg(long)]
     keep: bool,
 }
@@ -118,6 +123,7 @@ pub(crate) fn run(options: &DemoOptions, output: Output) -> Result<Exit, Fault> 
         .worker_threads(2)
         .enable_all()
         .build()?;
+    signals::listen();
     let folder = Folder::new(options)?;
     let done = runtime.block_on(async {
         tokio::select! {
@@ -133,16 +139,21 @@ pub(crate) fn run(options: &DemoOptions, output: Output) -> Result<Exit, Fault> 
 
 async fn play(options: &DemoOptions, folder: &Path, output: Output) -> Result<Exit, Fault> {
     let file = folder.join(DATABASE);
-    let mut screen = Screen::new(std::io::stderr().is_terminal() && !output.quiet, output.quiet);
+    let mut screen = Screen::new(output);
     let database = shop::open(&file, 4)
         .await
         .map_err(|error| Ended::fault(Exit::CouldNotRun, format!("open {}: {error}", file.display())))?;
     let size = options.size();
     let all = u64::from(size.customers) + u64::from(size.products);
-    shop::prepare(&database, size, |done| screen.preparing(done, all)).await?;
+    let mut progress = output.progress("preparing rows", all);
+    shop::prepare(&database, size, |done| progress.set(done)).await?;
+    drop(progress);
+    output.note(&format!("prepared {all} rows"));
     Outbox::builder(database.clone()).migrate().await?;
     let mut play = Play::start(options, &file, database, size).await?;
-    play.run(&mut screen).await?;
+    let mut keys = Keys::listen();
+    play.run(&mut screen, &mut keys).await?;
+    drop(keys);
     let verdict = play.end().await?;
     screen.clear();
     verdict.print(output)?;
@@ -221,7 +232,12 @@ impl Folder {
                 _ => {}
             }
         }
-        let is_empty = std::fs::read_dir(&self.path)?.next().is_none();
+        let is_empty = match std::fs::read_dir(&self.path) {
+            Ok(mut left) => left.next().is_none(),
+            // Somebody was faster.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
         if self.is_made && is_empty {
             return std::fs::remove_dir(&self.path);
         }

@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     NoSuchThing,
     /// What is there is in the way.
     Conflict,
+    /// A fault of this program.
+    Internal,
     /// It was interrupted.
     Interrupted,
 }
@@ -35,7 +37,22 @@ impl Exit {
             Exit::CouldNotRun => 3,
             Exit::NoSuchThing => 5,
             Exit::Conflict => 6,
+            Exit::Internal => 70,
             Exit::Interrupted => 130,
+        }
+    }
+
+    /// What a fault of this kind is called: by programs, and by people.
+    pub(crate) fn named(self) -> (&'static str, &'static str) {
+        match self {
+            Exit::Done => ("done", "done"),
+            Exit::Found => ("found", "something wrong was found"),
+            Exit::Usage => ("bad_request", "it was asked in a way that is not known"),
+            Exit::CouldNotRun => ("could_not_run", "it could not run"),
+            Exit::NoSuchThing => ("not_found", "no such thing"),
+            Exit::Conflict => ("conflict", "something is in the way"),
+            Exit::Internal => ("internal", "a fault of this program"),
+            Exit::Interrupted => ("interrupted", "it was interrupted"),
         }
     }
 }
@@ -63,13 +80,16 @@ impl Ended {
     }
 }
 
-/// An error with all its causes.
+/// An error with all its causes; one that is told already is not told again.
 pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
+        let more = next.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
         cause = next.source();
     }
     text

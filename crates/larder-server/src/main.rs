@@ -2,10 +2,14 @@
 
 mod demo;
 mod fault;
+mod help;
 mod output;
 mod replay;
 mod signals;
+mod terminal;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -15,20 +19,26 @@ pub(crate) use output::Output;
 
 use crate::fault::{Ended, Exit, Fault, told};
 
+/// Over the options that every command has.
+const COMMON: &str = "Common options";
+
 /// A coherent data layer: what you cache stays fresh, and can prove it.
 #[derive(Debug, Parser)]
 #[command(
     name = "larder",
     version,
-    after_help = "Exit codes: 0 done; 1 ran, and found something wrong; 2 usage; 3 could not run; 5 no such thing; 6 something is in the way; 130 interrupted."
+    after_help = help::LARDER
 )]
 struct Arguments {
-    /// Results as JSON.
-    #[arg(long, global = true)]
+    /// Results as JSON, and errors too. Default: text.
+    #[arg(long, global = true, help_heading = COMMON)]
     json: bool,
-    /// No progress and no notes.
-    #[arg(long, short, global = true)]
+    /// No progress and no notes. Default: both, on standard error.
+    #[arg(long, short, global = true, help_heading = COMMON)]
     quiet: bool,
+    /// No colours. Default: on a terminal, a few.
+    #[arg(long, global = true, help_heading = COMMON)]
+    no_color: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -36,13 +46,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Two nodes of a shop over one database; every read is checked, one node is killed and comes back.
-    #[command(after_help = "\
-Examples:
-  larder demo --quick
-  larder demo --seconds 60 --kill b --seed 7
-
-Exit codes: 0 no read was stale; 1 one was, with the first evidence; 3 it could not run; 6 the directory is not empty; 130 interrupted.
-It listens on loopback only, and leaves nothing behind unless --keep is given.")]
+    #[command(after_help = help::DEMO)]
     Demo(demo::DemoOptions),
     /// What a recorded trace of accesses would make of a cache: hit ratios beside the optimum, and the capacity to choose.
     #[command(after_help = "\
@@ -53,12 +57,21 @@ Examples:
 
 Each access is one of a key of equal weight. Shown are the policies that pools have, others beside them, and the optimum, which knows the future.
 
-Exit codes: 0 done; 1 a policy held more than its capacity or hit more often than the optimum, or a read was stale; 2 the format must be said; 3 it cannot be read; 5 there is no such file.")]
+Exit codes: 0 done; 1 a policy held more than its capacity or hit more often than the optimum, or a read was stale; 2 the format must be said; 3 it cannot be read; 5 there is no such file; 130 interrupted.
+
+Environment: TMPDIR says where the database goes while a trace is driven.")]
     Replay(replay::ReplayOptions),
     /// Prints what a shell needs to complete these commands.
+    #[command(after_help = help::COMPLETIONS)]
     Completions {
         /// Which shell.
         shell: Shell,
+    },
+    /// Writes a manual page for each command into a directory, in place of one that is there.
+    #[command(after_help = help::MAN)]
+    Man {
+        /// Where they go: `larder.1` and one for each command.
+        dir: PathBuf,
     },
     #[command(hide = true)]
     DemoNode(demo::node::NodeOptions),
@@ -67,31 +80,56 @@ Exit codes: 0 done; 1 a policy held more than its capacity or hit more often tha
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help is asked for, and is no fault.
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-            drop(error.print());
-            return exit.into();
-        }
+        Err(error) => return not_understood(&error).into(),
     };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let output = Output {
         json: arguments.json,
         quiet: arguments.quiet,
+        plain: arguments.no_color || no_color,
     };
-    match run(arguments.command, output) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
+    ended(output, || run(arguments.command, output)).into()
+}
+
+/// With what it ends; what went wrong has been said. A panic has told of itself.
+fn ended(output: Output, command: impl FnOnce() -> Result<Exit, Fault>) -> Exit {
+    match catch_unwind(AssertUnwindSafe(command)) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => {
             let exit = error
                 .downcast_ref::<Ended>()
                 .map_or(Exit::CouldNotRun, |ended| ended.exit);
             output.fault(exit, &told(&*error));
-            exit.into()
+            exit
+        }
+        Err(_) => {
+            output.fault(
+                Exit::Internal,
+                "this is a fault of the program; the lines above say where",
+            );
+            Exit::Internal
         }
     }
+}
+
+/// Help is asked for, and is no fault; with `--json` anywhere, a fault is an object too.
+fn not_understood(error: &clap::Error) -> Exit {
+    drop(error.print());
+    if !error.use_stderr() {
+        return Exit::Done;
+    }
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let detail = first.strip_prefix("error: ").unwrap_or(first);
+        let output = Output {
+            json: true,
+            quiet: true,
+            plain: true,
+        };
+        drop(output.say(&output::problem(Exit::Usage, detail).to_string()));
+    }
+    Exit::Usage
 }
 
 fn run(command: Command, output: Output) -> Result<Exit, Fault> {
@@ -105,5 +143,39 @@ fn run(command: Command, output: Output) -> Result<Exit, Fault> {
             output.say(&String::from_utf8_lossy(&text))?;
             Ok(Exit::Done)
         }
+        Command::Man { dir } => write_manual(&dir),
+    }
+}
+
+fn write_manual(dir: &Path) -> Result<Exit, Fault> {
+    if !dir.is_dir() {
+        return Err(Ended::fault(
+            Exit::NoSuchThing,
+            format!("there is no directory {}", dir.display()),
+        ));
+    }
+    clap_mangen::generate_to(Arguments::command(), dir).map_err(|error| {
+        Ended::fault(
+            Exit::CouldNotRun,
+            format!("write a page into {}: {error}", dir.display()),
+        )
+    })?;
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Contract: S108 (partial: a fault of the program itself)
+    #[test]
+    fn a_panic_is_a_fault_of_the_program() {
+        let output = Output {
+            json: false,
+            quiet: true,
+            plain: true,
+        };
+        let exit = ended(output, || panic!("on purpose"));
+        assert_eq!(exit.number(), 70);
     }
 }

@@ -1,14 +1,28 @@
 //! [`Output`]: results on standard output, everything else on standard error; whoever hangs up is no fault.
+//!
+//! Errors are on standard error in words, and with `--json` one object on standard output as well. [`Progress`] tells of work that takes
+//! its time: a bar on a terminal, a line now and then elsewhere.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
 
 use crate::fault::{Exit, Fault};
+
+/// Work that takes less than this shows no bar.
+const BAR_AFTER: Duration = Duration::from_secs(1);
+/// Where there is no terminal, a line tells this often how far it is.
+const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// How results are given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     pub(crate) json: bool,
     pub(crate) quiet: bool,
+    /// Without colours, whatever is written to.
+    pub(crate) plain: bool,
 }
 
 impl Output {
@@ -31,9 +45,110 @@ impl Output {
     /// Why it did not work.
     pub(crate) fn fault(self, exit: Exit, text: &str) {
         if self.json {
-            let problem = serde_json::json!({ "error": text, "exit": exit.number() });
-            drop(self.say(&problem.to_string()));
+            drop(self.say(&problem(exit, text).to_string()));
         }
         drop(writeln!(std::io::stderr(), "larder: {text}"));
+    }
+
+    /// Notes are for a terminal, and wanted.
+    pub(crate) fn is_terminal(self) -> bool {
+        !self.quiet && std::io::stderr().is_terminal()
+    }
+
+    /// Work of so many steps that begins now.
+    pub(crate) fn progress(self, what: &'static str, all: u64) -> Progress {
+        let now = Instant::now();
+        Progress {
+            output: self,
+            what,
+            all,
+            began: now,
+            told: now,
+            bar: None,
+        }
+    }
+}
+
+/// A fault as an object: what HTTP would answer, but for what only a request has. `error` and `exit` say the same as `detail` and `code`.
+pub(crate) fn problem(exit: Exit, text: &str) -> serde_json::Value {
+    let (code, title) = exit.named();
+    serde_json::json!({
+        "type": "about:blank",
+        "title": title,
+        "detail": text,
+        "code": code,
+        "error": text,
+        "exit": exit.number(),
+    })
+}
+
+/// How far some work is. What it has drawn goes when it is over.
+pub(crate) struct Progress {
+    output: Output,
+    what: &'static str,
+    all: u64,
+    began: Instant,
+    told: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// So many steps are done.
+    pub(crate) fn set(&mut self, done: u64) {
+        if self.output.quiet {
+            return;
+        }
+        if !self.output.is_terminal() {
+            if self.told.elapsed() >= LINE_EVERY {
+                self.told = Instant::now();
+                self.output
+                    .note(&format!("{}: {done} of {}", self.what, self.all));
+            }
+            return;
+        }
+        if self.bar.is_none() && self.began.elapsed() >= BAR_AFTER {
+            self.bar = Some(bar(self.what, self.all));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(what: &'static str, all: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos} of {len}, {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style.progress_chars("# "));
+    }
+    bar.set_message(what);
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fields are only ever added.
+    #[test]
+    fn a_fault_is_a_problem_object() {
+        let problem = problem(Exit::Conflict, "shop is not empty");
+        let expected = serde_json::json!({
+            "type": "about:blank",
+            "title": "something is in the way",
+            "detail": "shop is not empty",
+            "code": "conflict",
+            "error": "shop is not empty",
+            "exit": 6,
+        });
+        assert_eq!(problem, expected);
     }
 }

@@ -65,8 +65,23 @@ impl Known {
     }
 }
 
+/// What callers ask a node for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    /// Rows of its pools.
+    Pools,
+    /// And after each, the same row of the plain cache beside.
+    Both,
+}
+
 /// Reads both nodes in turn, for as long as somebody listens.
-pub(crate) async fn call_for_ever(known: Arc<Known>, size: Size, seed: u64, told: UnboundedSender<Heard>) {
+pub(crate) async fn call_for_ever(
+    known: Arc<Known>,
+    asked: Asked,
+    size: Size,
+    seed: u64,
+    told: UnboundedSender<Heard>,
+) {
     let mut random = Random::new(seed);
     let mut lines: [Option<(u16, Line)>; 2] = [None, None];
     let mut node = 0;
@@ -74,12 +89,11 @@ pub(crate) async fn call_for_ever(known: Arc<Known>, size: Size, seed: u64, told
         node = 1 - node;
         let read = tokio::time::timeout(
             ANSWER_WITHIN,
-            call(&known, &mut lines[node], node, size, &mut random),
+            call(&known, &mut lines[node], node, asked, size, &mut random),
         )
         .await;
         match read {
-            Ok(Ok(Some(read))) => drop(told.send(Heard::Read(read))),
-            Ok(Ok(None)) => {}
+            Ok(Ok(heard)) => heard.into_iter().for_each(|heard| drop(told.send(heard))),
             // It was killed, or is not there yet.
             Ok(Err(_)) | Err(_) => lines[node] = None,
         }
@@ -91,16 +105,19 @@ async fn call(
     known: &Known,
     line: &mut Option<(u16, Line)>,
     node: usize,
+    asked: Asked,
     size: Size,
     random: &mut Random,
-) -> Result<Option<Read>, Fault> {
+) -> Result<Vec<Heard>, Fault> {
     let Some(port) = known.port(node) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     if line.as_ref().is_none_or(|(to, _)| *to != port) {
         *line = Some((port, Line::to(port).await?));
     }
-    let Some((_, line)) = line else { return Ok(None) };
+    let Some((_, line)) = line else {
+        return Ok(Vec::new());
+    };
     let commit = if random.below(2) == 0 {
         known.some_commit(random)
     } else {
@@ -116,14 +133,26 @@ async fn call(
     let Some((version, applied)) = answer.split_once(' ') else {
         return Err("no answer".into());
     };
-    Ok(Some(Read {
+    let read = Read {
         node,
         row,
         version: optional(version).ok_or("no version")?,
         applied: applied.parse()?,
         token: position,
         began_nanos,
-    }))
+    };
+    let mut heard = vec![Heard::Read(read)];
+    if matches!(asked, Asked::Both) {
+        let began_nanos = now_nanos();
+        let answer = line.ask(&format!("plain {} {}", row.0, row.1)).await?;
+        heard.push(Heard::Plain(Read {
+            version: optional(&answer).ok_or("no version")?,
+            applied: 0,
+            began_nanos,
+            ..read
+        }));
+    }
+    Ok(heard)
 }
 
 /// A connection to a node.

@@ -14,10 +14,10 @@ pub(crate) struct NodeFigures {
     pub(crate) second: Tally,
     pub(crate) total: Tally,
     pub(crate) is_up: bool,
-    pub(crate) lives: u32,
-    /// From its start until it served, in each life.
-    pub(crate) starts: Vec<Duration>,
+    pub(crate) is_paused: bool,
     pub(crate) applied: u64,
+    /// From each commit of the other node until it was applied here.
+    pub(crate) lags: Vec<u64>,
 }
 
 /// What is known of all.
@@ -28,7 +28,6 @@ pub(crate) struct Figures {
     pending: [BTreeMap<u64, u64>; 2],
     /// What each node has applied of others, and when, ascending.
     applied: [Vec<(u64, u64)>; 2],
-    pub(crate) lags: Vec<u64>,
     pub(crate) remote_reads: u64,
 }
 
@@ -40,6 +39,8 @@ impl Figures {
 
     /// A node has committed.
     pub(crate) fn committed(&mut self, node: usize, position: u64, at_nanos: u64) {
+        // A commit is applied to its own process before it is acknowledged.
+        self.nodes[node].applied = position.max(self.nodes[node].applied);
         let other = 1 - node;
         if self.nodes[other].is_up && self.pending[other].len() < PENDING_MAX {
             self.pending[other].insert(position, at_nanos);
@@ -59,7 +60,8 @@ impl Figures {
 
     /// Brings commits together with their application.
     pub(crate) fn settle(&mut self) {
-        for (pending, applied) in self.pending.iter_mut().zip(&mut self.applied) {
+        let both = self.pending.iter_mut().zip(&mut self.applied);
+        for (node, (pending, applied)) in self.nodes.iter_mut().zip(both) {
             applied.sort_unstable();
             let Some(&(last, _)) = applied.last() else {
                 continue;
@@ -68,11 +70,17 @@ impl Figures {
             for (position, committed) in std::mem::replace(pending, rest) {
                 let at = applied.partition_point(|(applied, _)| *applied < position);
                 if let Some((_, at_nanos)) = applied.get(at) {
-                    self.lags.push(at_nanos.saturating_sub(committed));
+                    node.lags.push(at_nanos.saturating_sub(committed));
                 }
             }
             applied.drain(..applied.len() - 1);
         }
+    }
+
+    /// Every lag of either node.
+    pub(crate) fn lags(&self) -> Vec<u64> {
+        let lags = self.nodes.iter().flat_map(|node| &node.lags);
+        lags.copied().collect()
     }
 
     pub(crate) fn total(&self) -> Tally {

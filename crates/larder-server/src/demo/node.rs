@@ -2,8 +2,12 @@
 //!
 //! It says what it does on its standard output, line by line, and ends when its standard input does.
 
+mod burst;
+mod explain;
+mod plain;
 mod serve;
 mod sources;
+mod telling;
 
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
@@ -14,17 +18,19 @@ use std::time::Duration;
 use clap::Args;
 use larder::outbox::Outbox;
 use larder::pool::FetchOptions;
-use larder::{Entity, Invalidation, Layer, Pool, Position, Settled, Sink, SinkError, Target, Token};
+use larder::{Entity, Layer, Pool, Token};
 use sqlx::Sqlite;
 use tokio::net::TcpListener;
 
+use self::plain::Plain;
 use self::sources::Dropping;
+use self::telling::Telling;
 use super::Sabotage;
 use super::checker::Read;
 use super::random::Random;
 use super::shop::{self, CUSTOMER, Customer, Deed, ORDER, Order, PRODUCT, Product, Seam};
-use super::words::{Said, Tally, now_nanos};
-use crate::fault::{Fault, of_transaction};
+use super::words::{Ready, Said, Tally, now_nanos};
+use crate::fault::{Ended, Exit, Fault, of_transaction, told};
 
 /// One read in so many of those within the process is told to the checker.
 const READS_A_REPORT: u64 = 16;
@@ -54,6 +60,12 @@ pub(crate) struct NodeOptions {
     pub(crate) products: u32,
     #[arg(long)]
     pub(crate) sabotage: Option<Sabotage>,
+    /// A plain cache beside the pools gets the same load.
+    #[arg(long)]
+    pub(crate) contrast: bool,
+    /// The process that started this one.
+    #[arg(long)]
+    pub(crate) parent: u32,
 }
 
 /// What the tasks of a node share.
@@ -64,18 +76,28 @@ struct Node {
     customers: Pool<Customer>,
     products: Pool<Product>,
     orders: Pool<Order>,
+    plain: Option<Arc<Plain>>,
     /// The greatest id of an order that is known here.
     newest_order: AtomicI64,
     is_over: AtomicBool,
+    counts: Counts,
+}
+
+/// What was done since it was told the last time.
+#[derive(Default)]
+struct Counts {
     reads: AtomicU64,
     hits: AtomicU64,
     writes: AtomicU64,
     rollbacks: AtomicU64,
     failures: AtomicU64,
+    /// Why something did not work is told once.
+    has_told_why: AtomicBool,
     times: [AtomicU64; 32],
 }
 
 pub(crate) fn run(options: NodeOptions) -> Result<(), Fault> {
+    end_with(options.parent)?;
     // Ctrl-C reaches every process of a terminal; this one ends when whoever started it does.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -83,12 +105,39 @@ pub(crate) fn run(options: NodeOptions) -> Result<(), Fault> {
         .build()?;
     runtime.block_on(async {
         tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
-        live(options).await
+        let name = options.name.clone();
+        live(options)
+            .await
+            .map_err(|error| Ended::fault(Exit::CouldNotRun, format!("node {name}: {}", told(&*error))))
     })
 }
 
+/// Has the system kill this process when the one that started it ends, however that ends: one that is stopped would not notice that its
+/// standard input has ended.
+#[cfg(target_os = "linux")]
+fn end_with(parent: u32) -> Result<(), Fault> {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have ended before that.
+    let is_there = getppid().is_some_and(|now| u32::try_from(now.as_raw_pid()) == Ok(parent));
+    if is_there {
+        Ok(())
+    } else {
+        Err("whoever started this node has ended".into())
+    }
+}
+
+/// Elsewhere a node ends when its standard input does.
+#[cfg(not(target_os = "linux"))]
+fn end_with(_parent: u32) -> Result<(), Fault> {
+    Ok(())
+}
+
 async fn live(options: NodeOptions) -> Result<(), Fault> {
-    let database = shop::open(&options.file, 6).await?;
+    let file = &options.file;
+    let database = shop::reopen(file, 6)
+        .await
+        .map_err(|error| format!("open {}: {}", file.display(), told(&error)))?;
     let seam = Seam {
         is_old: options.sabotage == Some(Sabotage::OldLoader),
     };
@@ -116,6 +165,10 @@ async fn live(options: NodeOptions) -> Result<(), Fault> {
         Ok(outbox) => outbox,
         Err(_) => builder.open().await?,
     };
+    let plain = match options.contrast {
+        true => Some(Plain::open(database.clone(), options.seed).await?),
+        false => None,
+    };
     let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM orders")
         .fetch_one(&database)
         .await?;
@@ -123,40 +176,46 @@ async fn live(options: NodeOptions) -> Result<(), Fault> {
         customers: layer.pool()?,
         products: layer.pool()?,
         orders: layer.pool()?,
+        plain,
         outbox,
         layer,
         options,
         newest_order: AtomicI64::new(newest),
         is_over: AtomicBool::new(false),
-        reads: AtomicU64::new(0),
-        hits: AtomicU64::new(0),
-        writes: AtomicU64::new(0),
-        rollbacks: AtomicU64::new(0),
-        failures: AtomicU64::new(0),
-        times: std::array::from_fn(|_| AtomicU64::new(0)),
+        counts: Counts::default(),
     });
-    let _telling = node.layer.fence().sink(Arc::new(Telling {
-        own: node.options.name.clone(),
-    }))?;
+    let _telling = node
+        .layer
+        .fence()
+        .sink(Arc::new(Telling::of(&node.options.name)))?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let port = listener.local_addr()?.port();
+    let ready = Ready {
+        port: listener.local_addr()?.port(),
+        plain_port: node.plain.as_ref().map_or(0, |plain| plain.port()),
+        applied: node.applied(),
+    };
     tokio::spawn(serve::serve(Arc::clone(&node), listener));
-    say(&[Said::Ready { port }]);
-    for reader in 0..node.options.readers {
-        tokio::spawn(Arc::clone(&node).read_for_ever(reader));
-    }
-    for writer in 0..node.options.writers {
-        tokio::spawn(Arc::clone(&node).write_for_ever(writer));
-    }
-    tokio::spawn(Arc::clone(&node).tell_for_ever());
+    say(&[Said::Ready(ready)]);
+    work(&node);
     heed(&node).await;
     node.is_over.store(true, Ordering::Relaxed);
     node.layer.shutdown(Duration::from_secs(2)).await;
     Ok(())
 }
 
+/// Readers, writers, and whoever tells of them.
+fn work(node: &Arc<Node>) {
+    for reader in 0..node.options.readers {
+        tokio::spawn(Arc::clone(node).read_for_ever(reader));
+    }
+    for writer in 0..node.options.writers {
+        tokio::spawn(Arc::clone(node).write_for_ever(writer));
+    }
+    tokio::spawn(Arc::clone(node).tell_for_ever());
+}
+
 /// Does what it is told on its standard input, until that ends.
-async fn heed(node: &Node) {
+async fn heed(node: &Arc<Node>) {
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
@@ -166,32 +225,16 @@ async fn heed(node: &Node) {
         }
     });
     while let Some(line) = heard.recv().await {
-        if line == "rest" {
-            node.is_over.store(true, Ordering::Relaxed);
+        match line.split_once(' ').unwrap_or((&line, "")) {
+            ("rest", _) => node.is_over.store(true, Ordering::Relaxed),
+            ("burst", _) => drop(tokio::spawn(burst::write(Arc::clone(node)))),
+            ("peer", port) => {
+                if let (Some(plain), Ok(port)) = (&node.plain, port.parse()) {
+                    plain.set_peer(port);
+                }
+            }
+            _ => {}
         }
-    }
-}
-
-/// Tells when rows of other nodes were applied.
-struct Telling {
-    own: String,
-}
-
-impl Sink for Telling {
-    fn apply(&self, rows: &[Invalidation], at: Position) -> Result<Settled, SinkError> {
-        let _ = at;
-        let is_own = |row: &&Invalidation| row.origin().is_some_and(|origin| origin.node() == self.own);
-        if let Some(last) = rows.iter().rfind(|row| !is_own(row)) {
-            say(&[Said::Applied {
-                position: last.position().get(),
-                at_nanos: now_nanos(),
-            }]);
-        }
-        Ok(Settled::at_once())
-    }
-
-    fn widen(&self, _target: &Target) -> Result<Settled, SinkError> {
-        Ok(Settled::at_once())
     }
 }
 
@@ -224,9 +267,12 @@ impl Node {
                 let is_told = random.below(READS_A_REPORT) == 0;
                 let applied = if is_told { self.applied() } else { 0 };
                 let began_nanos = now_nanos();
-                let Ok((version, is_hit)) = self.version(row, None).await else {
-                    self.failures.fetch_add(1, Ordering::Relaxed);
-                    continue;
+                let (version, is_hit) = match self.version(row, None).await {
+                    Ok(read) => read,
+                    Err(error) => {
+                        self.has_failed(&error);
+                        continue;
+                    }
                 };
                 self.count(is_hit, now_nanos().saturating_sub(began_nanos));
                 if is_told {
@@ -239,6 +285,10 @@ impl Node {
                         began_nanos,
                     }));
                 }
+                if let Some(plain) = &self.plain {
+                    let read = plain.read(row, None).await;
+                    reports.extend(read.filter(|_| is_told));
+                }
             }
             say(&reports);
             reports.clear();
@@ -246,13 +296,20 @@ impl Node {
         }
     }
 
+    fn has_failed(&self, error: &Fault) {
+        self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        if !self.counts.has_told_why.swap(true, Ordering::Relaxed) {
+            say(&[Said::Failed(told(&**error))]);
+        }
+    }
+
     fn count(&self, is_hit: bool, nanos: u64) {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.hits.fetch_add(u64::from(is_hit), Ordering::Relaxed);
+        self.counts.reads.fetch_add(1, Ordering::Relaxed);
+        self.counts.hits.fetch_add(u64::from(is_hit), Ordering::Relaxed);
         let power = usize::try_from(u64::BITS - nanos.leading_zeros())
             .unwrap_or(31)
             .min(31);
-        if let Some(times) = self.times.get(power) {
+        if let Some(times) = self.counts.times.get(power) {
             times.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -272,20 +329,15 @@ impl Node {
     async fn write_for_ever(self: Arc<Self>, writer: u32) {
         let mut random = Random::new(self.options.seed.rotate_left(17) ^ u64::from(writer));
         while !self.is_over() {
-            if self.write(&mut random).await.is_err() {
-                self.failures.fetch_add(1, Ordering::Relaxed);
+            if let Err(error) = self.write(&mut random).await {
+                self.has_failed(&error);
             }
             tokio::time::sleep(Duration::from_millis(random.below(8))).await;
         }
     }
 
-    async fn write(&self, random: &mut Random) -> Result<(), Fault> {
-        let (kind, rows) = if random.below(2) == 0 {
-            (CUSTOMER, self.options.customers)
-        } else {
-            (PRODUCT, self.options.products)
-        };
-        let deed = match random.below(20) {
+    fn some_deed(&self, kind: u8, rows: u32, random: &mut Random) -> Deed {
+        match random.below(20) {
             0..2 => Deed::Delete {
                 kind,
                 id: random.id(rows),
@@ -298,7 +350,16 @@ impl Node {
                 kind,
                 id: random.id(rows),
             },
+        }
+    }
+
+    async fn write(&self, random: &mut Random) -> Result<(), Fault> {
+        let (kind, rows) = if random.below(2) == 0 {
+            (CUSTOMER, self.options.customers)
+        } else {
+            (PRODUCT, self.options.products)
         };
+        let deed = self.some_deed(kind, rows, random);
         let is_rolled_back = random.below(WRITES_A_ROLLBACK) == 0;
         let written = self.layer.transaction(&self.outbox, async |tx| {
             let row = shop::perform(tx, deed).await?;
@@ -310,17 +371,18 @@ impl Node {
         let (row, token) = match written.await {
             Ok(done) => done,
             Err(larder::outbox::TransactionError::Body(_)) if is_rolled_back => {
-                self.rollbacks.fetch_add(1, Ordering::Relaxed);
+                self.counts.rollbacks.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
             Err(error) => return Err(of_transaction(error)),
         };
         let Some(row) = row else { return Ok(()) };
         let at_nanos = now_nanos();
-        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.counts.writes.fetch_add(1, Ordering::Relaxed);
         if row.0 == ORDER {
             self.newest_order.fetch_max(row.1, Ordering::Relaxed);
         }
+        self.plain_changed(deed.changed(row)).await;
         let Some(position) = shop::position_of(&token) else {
             return Ok(());
         };
@@ -342,21 +404,39 @@ impl Node {
             row,
             token: token.to_string(),
         };
-        say(&[acknowledged, Said::Read(own)]);
+        let mut said = vec![acknowledged, Said::Read(own)];
+        if let Some(plain) = &self.plain {
+            said.extend(plain.read(row, Some(position)).await);
+        }
+        say(&said);
         Ok(())
+    }
+
+    async fn plain_changed(&self, rows: impl IntoIterator<Item = (u8, i64)>) {
+        let Some(plain) = &self.plain else { return };
+        for row in rows {
+            plain.changed(row).await;
+        }
     }
 
     async fn tell_for_ever(self: Arc<Self>) {
         loop {
             tokio::time::sleep(TELL_EVERY).await;
             let since = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
+            let plain = |count: fn(&Plain) -> &AtomicU64| {
+                self.plain.as_deref().map_or(0, |plain| since(count(plain)))
+            };
             say(&[Said::Tally(Box::new(Tally {
-                reads: since(&self.reads),
-                hits: since(&self.hits),
-                writes: since(&self.writes),
-                rollbacks: since(&self.rollbacks),
-                failures: since(&self.failures),
-                times: self.times.each_ref().map(since),
+                reads: since(&self.counts.reads),
+                hits: since(&self.counts.hits),
+                writes: since(&self.counts.writes),
+                rollbacks: since(&self.counts.rollbacks),
+                failures: since(&self.counts.failures),
+                plain_reads: plain(|plain| &plain.reads),
+                plain_hits: plain(|plain| &plain.hits),
+                plain_sent: plain(|plain| &plain.sent),
+                plain_lost: plain(|plain| &plain.lost),
+                times: self.counts.times.each_ref().map(since),
             }))]);
         }
     }

@@ -1,23 +1,30 @@
 //! [`Play`]: both nodes, who reads them, and who checks; from the first start to the verdict.
 
+mod deeds;
+mod end;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::SqlitePool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::callers::{Commit, Known, Line, call_for_ever};
-use super::checker::Checker;
-use super::figures::{Figures, percent, percentile};
+use self::deeds::Victim;
+use super::callers::{Asked, Commit, Known, Line, call_for_ever};
+use super::checker::{Checker, Read, RowKey};
+use super::contrast::Contrast;
+use super::figures::Figures;
 use super::process::{Heard, NAMES, Process};
 use super::screen::{Screen, Second};
 use super::shop::{self, Size};
-use super::verdict::{Killed, Verdict, explained};
-use super::words::{Said, Tally, now_nanos};
+use super::verdict::explained;
+use super::words::{Ready, Said, now_nanos};
 use super::{DemoOptions, Kill};
 use crate::fault::{Ended, Exit, Fault};
+use crate::terminal::Keys;
 
 /// After this, a version that was acknowledged must be read: the freshness of a layer that is told nothing of it.
 const BOUND: Duration = Duration::from_secs(2);
@@ -25,6 +32,9 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 const CALLERS: u64 = 2;
+/// Of so many stale reads the node is asked what it knows of the row, within so long.
+const EXPLAINED_MAX: usize = 4;
+const EXPLAINED_WITHIN: Duration = Duration::from_millis(500);
 
 pub(crate) struct Play<'a> {
     options: &'a DemoOptions,
@@ -36,20 +46,30 @@ pub(crate) struct Play<'a> {
     told: UnboundedSender<Heard>,
     heard: UnboundedReceiver<Heard>,
     checker: Checker,
+    /// The plain cache beside, if it runs.
+    contrast: Option<Contrast>,
+    /// Why something did not work, the first time.
+    first_failure: Option<String>,
+    /// Stale reads in words.
+    evidence: Vec<String>,
+    /// The greatest position that was acknowledged.
+    head: u64,
     /// How far the history has been learnt.
     seq: i64,
     figures: Figures,
-    killed: Option<Victim>,
+    /// Nodes that were killed, in order.
+    victims: Vec<Victim>,
+    /// The one that is to be killed by itself has been, or none is.
+    is_kill_done: bool,
+    /// What keys have asked for.
+    pauses: u64,
+    locks: u64,
+    bursts: u64,
+    /// Holds the database for a while.
+    lock: Option<JoinHandle<()>>,
+    /// Where a node was read that is paused.
+    paused_port: Option<u16>,
     ran: Duration,
-}
-
-/// The node that was killed.
-struct Victim {
-    node: usize,
-    before: Tally,
-    /// What it has done in the first second after it came back.
-    after: Tally,
-    back_at: Option<Instant>,
 }
 
 impl<'a> Play<'a> {
@@ -63,6 +83,7 @@ impl<'a> Play<'a> {
         let start = |node| Process::start(options, file, size, node, 1, &told);
         let nodes = [start(0)?, start(1)?];
         let known = Arc::<Known>::default();
+        let bound = u64::try_from(BOUND.as_nanos())?;
         let mut play = Play {
             options,
             file: file.to_owned(),
@@ -72,17 +93,33 @@ impl<'a> Play<'a> {
             known,
             told,
             heard,
-            checker: Checker::new(u64::try_from(BOUND.as_nanos())?),
+            checker: Checker::new(bound),
+            contrast: options.contrast.then(|| Contrast::new(bound)),
+            first_failure: None,
+            evidence: Vec::new(),
+            head: 0,
             seq: 0,
             figures: Figures::default(),
-            killed: None,
+            victims: Vec::new(),
+            is_kill_done: options.kill == Kill::None,
+            pauses: 0,
+            locks: 0,
+            bursts: 0,
+            lock: None,
+            paused_port: None,
             ran: Duration::ZERO,
         };
         play.ready().await?;
+        let asked = if options.contrast {
+            Asked::Both
+        } else {
+            Asked::Pools
+        };
         for caller in 0..CALLERS {
             let known = Arc::clone(&play.known);
             tokio::spawn(call_for_ever(
                 known,
+                asked,
                 size,
                 options.seed ^ (caller << 50),
                 play.told.clone(),
@@ -102,13 +139,13 @@ impl<'a> Play<'a> {
                     format!("the nodes did not start within {READY_WITHIN:?}"),
                 ));
             };
-            self.hear(heard)?;
+            self.hear(heard).await?;
         }
         Ok(())
     }
 
-    /// Lets them run, and kills one on the way.
-    pub(crate) async fn run(&mut self, screen: &mut Screen) -> Result<(), Fault> {
+    /// Lets them run, kills one on the way, and does what keys say.
+    pub(crate) async fn run(&mut self, screen: &mut Screen, keys: &mut Keys) -> Result<(), Fault> {
         let (began, all) = (Instant::now(), self.options.time());
         let kill_at = began + all * 2 / 5;
         let (mut check, mut second) = (interval(CHECK_EVERY), interval(Duration::from_secs(1)));
@@ -119,24 +156,20 @@ impl<'a> Play<'a> {
                 biased;
                 _ = check.tick() => {
                     self.check().await?;
-                    if self.killed.is_none() && Instant::now() >= kill_at {
-                        self.kill().await?;
+                    if !self.is_kill_done && Instant::now() >= kill_at {
+                        self.kill_in_time().await?;
                     }
                 }
-                _ = second.tick() => {
-                    let is_down = self.figures.nodes.iter().any(|node| !node.is_up);
-                    self.figures.settle();
-                    screen.second(&mut self.figures, &Second {
-                        phase: if is_down { "killed" } else { "running" },
-                        at: began.elapsed(),
-                        all,
-                        checked: self.checker.checked(),
-                        stale: self.checker.stale(),
-                    });
+                _ = second.tick() => self.show(screen, began.elapsed(), keys),
+                key = keys.next() => {
+                    if key == 'q' {
+                        break;
+                    }
+                    self.press(key).await?;
                 }
                 heard = self.heard.recv() => {
                     let heard = heard.ok_or("nobody speaks any more")?;
-                    self.hear(heard)?;
+                    self.hear(heard).await?;
                 }
             }
         }
@@ -144,11 +177,30 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    fn hear(&mut self, heard: Heard) -> Result<(), Fault> {
+    fn show(&mut self, screen: &mut Screen, at: Duration, keys: &Keys) {
+        self.figures.settle();
+        let phase = self.phase();
+        let second = Second {
+            phase,
+            at,
+            all: self.options.time(),
+            checked: self.checker.checked(),
+            stale: self.checker.stale(),
+            plain: self.contrast.as_ref().map(Contrast::stale),
+            are_keys_heard: keys.are_heard(),
+        };
+        screen.second(&mut self.figures, &second);
+    }
+
+    async fn hear(&mut self, heard: Heard) -> Result<(), Fault> {
         let (node, said) = match heard {
             Heard::Read(read) => {
                 self.figures.remote_reads += 1;
                 self.checker.note(read);
+                return Ok(());
+            }
+            Heard::Plain(read) => {
+                self.note_plain(read);
                 return Ok(());
             }
             Heard::Ended { node, life } if life == self.nodes[node].life => {
@@ -161,20 +213,16 @@ impl<'a> Play<'a> {
             Heard::Ended { .. } => return Ok(()),
             Heard::Said { node, life, said } => match said {
                 // What one that was killed had done before is true all the same; what it has is not any more.
-                Said::Ready { .. } | Said::Applied { .. } if life != self.nodes[node].life => return Ok(()),
+                Said::Ready(_) | Said::Applied { .. } if life != self.nodes[node].life => return Ok(()),
                 said => (node, said),
             },
         };
         match said {
-            Said::Ready { port } => {
-                let took = now_nanos().saturating_sub(self.nodes[node].started_nanos);
-                let figures = &mut self.figures.nodes[node];
-                (figures.is_up, figures.lives) = (true, figures.lives + 1);
-                figures.starts.push(Duration::from_nanos(took));
-                self.known.set_port(node, Some(port));
-                if let Some(victim) = self.killed.as_mut().filter(|victim| victim.node == node) {
-                    victim.back_at = Some(Instant::now());
-                }
+            Said::Ready(ready) => self.is_ready(node, ready).await,
+            Said::Plain(read) => self.note_plain(read),
+            Said::Failed(why) => {
+                let why = format!("node {}: {why}", NAMES[node]);
+                self.first_failure.get_or_insert(why);
             }
             Said::Read(read) => self.checker.note(read),
             Said::Acknowledged {
@@ -184,162 +232,90 @@ impl<'a> Play<'a> {
                 token,
             } => {
                 self.checker.acknowledge(position, at_nanos);
+                if let Some(contrast) = &mut self.contrast {
+                    contrast.acknowledge(position, at_nanos);
+                }
+                self.head = self.head.max(position);
                 self.figures.committed(node, position, at_nanos);
                 self.known.wrote(Commit { position, row, token });
             }
             Said::Applied { position, at_nanos } => self.figures.applied(node, position, at_nanos),
             Said::Tally(tally) => {
                 self.figures.tally(node, &tally);
-                if let Some(victim) = self.killed.as_mut().filter(|victim| victim.node == node)
-                    && victim
-                        .back_at
-                        .is_some_and(|at| at.elapsed() < Duration::from_millis(1_100))
-                {
-                    victim.after.add(&tally);
+                for victim in &mut self.victims {
+                    victim.has_done(node, &tally);
                 }
             }
         }
         Ok(())
+    }
+
+    async fn is_ready(&mut self, node: usize, ready: Ready) {
+        let took = now_nanos().saturating_sub(self.nodes[node].started_nanos);
+        self.figures.nodes[node].is_up = true;
+        self.known.set_port(node, Some(ready.port));
+        let life = self.nodes[node].life;
+        for victim in &mut self.victims {
+            victim.is_ready(node, life, Duration::from_nanos(took), self.head, ready.applied);
+        }
+        self.nodes[node].plain_port = ready.plain_port;
+        if self.contrast.is_some() {
+            // Each hears of the other, whichever came last.
+            for (node, peer) in [(0, 1), (1, 0)] {
+                let port = self.nodes[peer].plain_port;
+                self.nodes[node].tell(&format!("peer {port}")).await;
+            }
+        }
+    }
+
+    fn note_plain(&mut self, read: Read) {
+        if let Some(contrast) = &mut self.contrast {
+            contrast.note(read);
+        }
     }
 
     /// Judges what was read: everything that these reads can have seen was committed before the history is asked.
     async fn check(&mut self) -> Result<(), Fault> {
         let reads = self.checker.take_waiting();
+        let plain = self.contrast.as_mut().map(Contrast::take_waiting);
         let (changes, seq) = shop::history_after(&self.database, self.seq).await?;
         self.seq = seq;
         for change in changes {
             self.checker.learn(change);
+            if let Some(contrast) = &mut self.contrast {
+                contrast.learn(change);
+            }
         }
         self.checker.judge(&reads);
+        if let (Some(contrast), Some(reads)) = (&mut self.contrast, plain) {
+            contrast.judge(&reads);
+        }
+        self.explain().await;
         Ok(())
     }
 
-    async fn kill(&mut self) -> Result<(), Fault> {
-        let node = match self.options.kill {
-            Kill::A => 0,
-            Kill::B => 1,
-            Kill::None => return Ok(()),
-        };
-        self.known.set_port(node, None);
-        self.nodes[node].life += 1;
-        self.nodes[node].kill().await?;
-        self.figures.nodes[node].is_up = false;
-        self.figures.restarted(node);
-        self.killed = Some(Victim {
-            node,
-            before: self.figures.nodes[node].total.clone(),
-            after: Tally::default(),
-            back_at: None,
-        });
-        let life = self.nodes[node].life;
-        self.nodes[node] = Process::start(self.options, &self.file, self.size, node, life, &self.told)?;
-        Ok(())
-    }
-
-    /// Writers rest, both nodes catch up, and all that they keep is compared.
-    pub(crate) async fn end(mut self) -> Result<Verdict, Fault> {
-        for node in &mut self.nodes {
-            node.tell("rest").await;
-        }
-        self.listen(Duration::from_millis(500)).await?;
-        let head: i64 = sqlx::query_scalar("SELECT value FROM larder_meta WHERE key = 'position'")
-            .fetch_one(&self.database)
-            .await?;
-        let mut behind = 0;
-        for node in 0..2 {
-            behind += u64::from(!self.catches_up(node, head.unsigned_abs()).await);
-        }
-        self.listen(Duration::from_millis(300)).await?;
-        self.check().await?;
-        let (mut residents, mut wrong, mut evidence) = (0, 0, Vec::new());
-        for (node, name) in NAMES.into_iter().enumerate() {
-            let told = tokio::time::timeout(CAUGHT_UP_WITHIN, self.residents(node)).await;
-            for (row, version) in told.ok().and_then(Result::ok).unwrap_or_default() {
-                residents += 1;
-                let now = self.checker.now(row);
-                if now != Some(version) {
-                    wrong += 1;
-                    evidence.push(format!(
-                        "node {name} keeps {row:?} at version {version}, the database has {now:?}"
-                    ));
-                }
+    /// Puts new evidence into words, while the node still knows of it.
+    async fn explain(&mut self) {
+        while let Some(evidence) = self.checker.evidence().get(self.evidence.len()) {
+            let mut text = explained(evidence);
+            if self.evidence.len() < EXPLAINED_MAX {
+                let read = evidence.read;
+                text.push_str(&self.known_of(read.node, read.row).await);
             }
+            self.evidence.push(text);
         }
-        for node in self.nodes {
-            node.end().await;
-        }
-        self.figures.settle();
-        let total = self.figures.total();
-        let mut lags = std::mem::take(&mut self.figures.lags);
-        let stale = self.checker.evidence().iter().map(explained);
-        let killed = self.killed.as_ref().map(|victim| {
-            let start = self.figures.nodes[victim.node].starts.get(1);
-            Killed {
-                node: NAMES[victim.node],
-                ready_after: start.map(Duration::as_secs_f64),
-                hit_ratio_before: percent(victim.before.hits, victim.before.reads) / 100.0,
-                hit_ratio_after: percent(victim.after.hits, victim.after.reads) / 100.0,
-            }
-        });
-        Ok(Verdict {
-            seconds: self.ran.as_secs_f64(),
-            seed: self.options.seed,
-            sabotage: self.options.sabotage.map(super::Sabotage::word),
-            reads: total.reads,
-            reads_over_loopback: self.figures.remote_reads,
-            writes: total.writes,
-            rollbacks: total.rollbacks,
-            failures: total.failures,
-            hit_ratio: percent(total.hits, total.reads) / 100.0,
-            read_p50: total.time(0.5).as_secs_f64(),
-            read_p99: total.time(0.99).as_secs_f64(),
-            lag_p50: percentile(&mut lags, 0.5).as_secs_f64(),
-            lag_p99: percentile(&mut lags, 0.99).as_secs_f64(),
-            checked: self.checker.checked(),
-            stale: self.checker.stale(),
-            residents,
-            residents_wrong: wrong,
-            lost: self.checker.lost(),
-            behind,
-            killed,
-            evidence: stale.chain(evidence).take(16).collect(),
-        })
     }
 
-    async fn listen(&mut self, time: Duration) -> Result<(), Fault> {
-        let until = Instant::now() + time;
-        while let Ok(Some(heard)) = tokio::time::timeout_at(until, self.heard.recv()).await {
-            self.hear(heard)?;
-        }
-        Ok(())
-    }
-
-    async fn catches_up(&self, node: usize, head: u64) -> bool {
-        let Some(port) = self.known.port(node) else {
-            return false;
-        };
-        let wait = async {
+    /// What a node knows of a row now, as a sentence; nothing if it does not answer.
+    async fn known_of(&self, node: usize, (kind, id): RowKey) -> String {
+        let asked = async {
+            let port = self.known.port(node).ok_or("it is not there")?;
             let mut line = Line::to(port).await?;
-            while line.ask("applied").await?.parse::<u64>()? < head {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Ok::<_, Fault>(())
+            line.ask(&format!("explain {kind} {id}")).await
         };
-        matches!(tokio::time::timeout(CAUGHT_UP_WITHIN, wait).await, Ok(Ok(())))
-    }
-
-    /// Every live entry of a node, with its version.
-    async fn residents(&self, node: usize) -> Result<Vec<((u8, i64), u64)>, Fault> {
-        let port = self.known.port(node).ok_or("it is not there")?;
-        let mut line = Line::to(port).await?;
-        let mut all = Vec::new();
-        let mut answer = line.ask("residents").await?;
-        while answer != "." {
-            let mut words = answer.split(' ');
-            let mut word = || words.next().ok_or("a word is missing");
-            all.push(((word()?.parse()?, word()?.parse()?), word()?.parse()?));
-            answer = line.next().await?;
+        match timeout(EXPLAINED_WITHIN, asked).await {
+            Ok(Ok(known)) => format!(" A moment later node {} knew of it: {known}.", NAMES[node]),
+            _ => String::new(),
         }
-        Ok(all)
     }
 }

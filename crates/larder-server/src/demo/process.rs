@@ -25,6 +25,8 @@ pub(crate) enum Heard {
     Ended { node: usize, life: u32 },
     /// By somebody who reads nodes from outside.
     Read(Read),
+    /// By the same, of the plain cache beside.
+    Plain(Read),
 }
 
 /// A node that runs.
@@ -33,9 +35,12 @@ pub(crate) struct Process {
     input: Option<ChildStdin>,
     pub(crate) life: u32,
     pub(crate) started_nanos: u64,
+    /// Where its plain cache hears of changes; 0 if it has none.
+    pub(crate) plain_port: u16,
 }
 
 impl Process {
+    /// Starts a node. It is killed when the thread ends that has started it (on Linux), so that must be one that lives as long as the process.
     pub(crate) fn start(
         options: &DemoOptions,
         file: &Path,
@@ -61,6 +66,10 @@ impl Process {
             .args(["--readers", &options.readers.to_string()])
             .args(["--customers", &size.customers.to_string()])
             .args(["--products", &size.products.to_string()]);
+        command.args(["--parent", &std::process::id().to_string()]);
+        if options.contrast {
+            command.arg("--contrast");
+        }
         if let Some(sabotage) = options.sabotage {
             command.args(["--sabotage", sabotage.word()]);
         }
@@ -92,6 +101,7 @@ impl Process {
             input,
             life,
             started_nanos: now_nanos(),
+            plain_port: 0,
         })
     }
 
@@ -114,6 +124,37 @@ impl Process {
     pub(crate) async fn kill(&mut self) -> Result<(), Fault> {
         self.child.kill().await?;
         Ok(())
+    }
+
+    /// Stops it where it is, until it is told to go on.
+    #[cfg(unix)]
+    pub(crate) fn pause(&self) -> bool {
+        self.signal(rustix::process::Signal::STOP)
+    }
+
+    /// Lets it go on.
+    #[cfg(unix)]
+    pub(crate) fn resume(&self) -> bool {
+        self.signal(rustix::process::Signal::CONT)
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: rustix::process::Signal) -> bool {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let id = id.and_then(rustix::process::Pid::from_raw);
+        id.is_some_and(|id| rustix::process::kill_process(id, signal).is_ok())
+    }
+
+    /// No process can be stopped here.
+    #[cfg(not(unix))]
+    pub(crate) fn pause(&self) -> bool {
+        false
+    }
+
+    /// None is stopped.
+    #[cfg(not(unix))]
+    pub(crate) fn resume(&self) -> bool {
+        false
     }
 
     /// Lets it end by itself, and kills it if it does not within a few seconds.

@@ -57,14 +57,25 @@ pub(crate) struct Size {
 pub(crate) const HISTORY: &str = "CREATE TABLE history (seq INTEGER PRIMARY KEY, position INTEGER NOT NULL, kind INTEGER NOT NULL, \
      id INTEGER NOT NULL, version INTEGER NOT NULL, deleted INTEGER NOT NULL)";
 
-/// A database in write-ahead mode, as a service would open it.
+/// A database in write-ahead mode, as a service would open it; made if it is not there.
 pub(crate) async fn open(file: &Path, connections: u32) -> Result<SqlitePool, sqlx::Error> {
-    let options = SqliteConnectOptions::new()
+    connect(options(file).create_if_missing(true), connections).await
+}
+
+/// The same of a database that is there: one that is not is a fault.
+pub(crate) async fn reopen(file: &Path, connections: u32) -> Result<SqlitePool, sqlx::Error> {
+    connect(options(file), connections).await
+}
+
+fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
         .filename(file)
-        .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
-        .busy_timeout(Duration::from_secs(10));
+        .busy_timeout(Duration::from_secs(10))
+}
+
+async fn connect(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {
     let pool = SqlitePoolOptions::new().max_connections(connections);
     pool.connect_with(options).await
 }
@@ -143,6 +154,23 @@ pub(crate) async fn history_after(
         });
     }
     Ok((changes, last))
+}
+
+/// The version of a row as the database has it now; none if there is no such row.
+pub(crate) async fn version_of(
+    database: &SqlitePool,
+    (kind, id): RowKey,
+) -> Result<Option<u64>, sqlx::Error> {
+    let table = match kind {
+        ORDER => "orders",
+        kind => table(kind).1,
+    };
+    let sql = format!("SELECT version FROM {table} WHERE id = ?");
+    let version: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(id)
+        .fetch_optional(database)
+        .await?;
+    Ok(version.map(i64::unsigned_abs))
 }
 
 /// A pool of customers that loads from the database.
@@ -239,6 +267,17 @@ pub(crate) enum Deed {
     Delete { kind: u8, id: i64 },
     /// Places an order, which changes the product too.
     Order { customer: i64, product: i64 },
+}
+
+impl Deed {
+    /// The rows that it changes, if it changes any: `row` is the one that it was about.
+    pub(crate) fn changed(self, row: RowKey) -> impl Iterator<Item = RowKey> {
+        let more = match self {
+            Deed::Order { product, .. } => Some((PRODUCT, product)),
+            Deed::Change { .. } | Deed::Delete { .. } => None,
+        };
+        std::iter::once(row).chain(more)
+    }
 }
 
 /// The row that a deed was about, if it changed one.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::checker::{Checker, Evidence};
+use super::checker::{Checker, Evidence, RowKey};
+use super::contrast::Contrasted;
 use super::process::NAMES;
 use super::screen::short;
 use super::shop::{CUSTOMER, PRODUCT};
@@ -22,6 +23,8 @@ pub(crate) struct Verdict {
     pub(crate) writes: u64,
     pub(crate) rollbacks: u64,
     pub(crate) failures: u64,
+    /// Why something did not work, the first time.
+    pub(crate) first_failure: Option<String>,
     pub(crate) hit_ratio: f64,
     pub(crate) read_p50: f64,
     pub(crate) read_p99: f64,
@@ -36,7 +39,15 @@ pub(crate) struct Verdict {
     pub(crate) lost: u64,
     /// Nodes that had not applied every commit ten seconds after the last.
     pub(crate) behind: u64,
+    /// The first that was killed, and all of them.
     pub(crate) killed: Option<Killed>,
+    pub(crate) kills: Vec<Killed>,
+    /// How often keys have paused a node, locked the database, and made nodes write a burst.
+    pub(crate) pauses: u64,
+    pub(crate) locks: u64,
+    pub(crate) bursts: u64,
+    /// The plain cache beside; its stale reads are not ours.
+    pub(crate) contrast: Option<Contrasted>,
     pub(crate) evidence: Vec<String>,
 }
 
@@ -46,25 +57,89 @@ pub(crate) struct Killed {
     pub(crate) node: &'static str,
     /// From its start until it served again; none if it did not.
     pub(crate) ready_after: Option<f64>,
+    /// By how many positions it was behind when it served again.
+    pub(crate) behind: Option<u64>,
+    /// How many of them it had to apply one by one: without a disk tier it comes back empty, and has only to apply what came while it started.
+    pub(crate) replayed: Option<u64>,
     pub(crate) hit_ratio_before: f64,
     /// In the first second after it served again.
     pub(crate) hit_ratio_after: f64,
 }
 
+impl Killed {
+    fn lines(&self) -> Vec<String> {
+        let name = format!("node {}", self.node);
+        let Some(after) = self.ready_after else {
+            return vec![format!("{name:<14} {:>12}   did not come back", "killed")];
+        };
+        let served = format!(
+            "served again {} after its start",
+            short(Duration::from_secs_f64(after))
+        );
+        let missed = format!(
+            "{} positions behind, of which {} were replayed",
+            self.behind.unwrap_or(0),
+            self.replayed.unwrap_or(0)
+        );
+        let hits = format!(
+            "hits {:.1} % before, {:.1} % in its first second after",
+            self.hit_ratio_before * 100.0,
+            self.hit_ratio_after * 100.0
+        );
+        vec![
+            format!("{name:<14} {:>12}   {served}", "killed"),
+            format!("{:<14} {:>12}   {missed}", "", ""),
+            format!("{:<14} {:>12}   {hits}", "", ""),
+        ]
+    }
+}
+
+impl Contrasted {
+    fn lines(&self) -> Vec<String> {
+        vec![
+            format!(
+                "{:<14} {:>12}   stale reads, {} beyond the bound; hits {:.1} %",
+                "plain cache",
+                self.stale,
+                self.stale_beyond_bound,
+                self.hit_ratio * 100.0
+            ),
+            format!(
+                "{:<14} {:>12}   of {}; at the end {} of {} entries are wrong",
+                "messages lost", self.messages_lost, self.messages, self.residents_wrong, self.residents
+            ),
+        ]
+    }
+}
+
 impl Verdict {
     pub(crate) fn is_good(&self) -> bool {
-        let is_back = self
-            .killed
-            .as_ref()
-            .is_none_or(|killed| killed.ready_after.is_some());
+        self.faults().is_empty()
+    }
+
+    /// What was wrong, each in a few words.
+    fn faults(&self) -> Vec<String> {
+        let away = self.kills.iter().filter(|killed| killed.ready_after.is_none());
+        let away: Vec<String> = away
+            .map(|killed| format!("node {} did not come back", killed.node))
+            .collect();
+        let counted = [
+            (self.stale, "reads were stale"),
+            (self.residents_wrong, "entries were not as the database has them"),
+            (self.lost, "acknowledged commits were lost"),
+            (self.behind, "nodes did not catch up"),
+        ];
+        let counted = counted.into_iter().filter(|(count, _)| *count > 0);
+        let mut faults: Vec<String> = counted.map(|(count, what)| format!("{count} {what}")).collect();
+        faults.extend(away);
         // Where most of it failed, nothing was shown.
-        let has_run = self.checked > 0 && self.failures <= self.writes / 2 + 16;
-        has_run
-            && self.stale == 0
-            && self.residents_wrong == 0
-            && self.lost == 0
-            && self.behind == 0
-            && is_back
+        if self.failures > self.writes / 2 + 16 {
+            faults.push(format!("{} reads and writes failed", self.failures));
+        }
+        if self.checked == 0 {
+            faults.push("no read was checked".to_owned());
+        }
+        faults
     }
 
     pub(crate) fn print(&self, output: Output) -> Result<(), Fault> {
@@ -75,12 +150,11 @@ impl Verdict {
         lines.extend(self.traffic());
         lines.extend(self.checks());
         lines.push(String::new());
-        let word = if self.is_good() {
-            "everything that was read was fresh"
+        lines.push(if self.is_good() {
+            "everything that was read was fresh".to_owned()
         } else {
-            "something was wrong"
-        };
-        lines.push(word.to_owned());
+            format!("something was wrong: {}", self.faults().join(", "))
+        });
         output.say(&lines.join("\n"))
     }
 
@@ -108,21 +182,13 @@ impl Verdict {
                 "lag",
                 time(self.lag_p50),
                 format!(
-                    "from commit to applied on the other node; p99 {}",
+                    "until the other node has applied a commit, p99 {}",
                     time(self.lag_p99)
                 ),
             ),
         ];
-        if let Some(killed) = &self.killed {
-            let back = killed.ready_after.map_or_else(
-                || "did not come back".to_owned(),
-                |after| format!("served again {} after its start", time(after)),
-            );
-            let (before, after) = (killed.hit_ratio_before * 100.0, killed.hit_ratio_after * 100.0);
-            let more = format!(
-                "{back}; hits {before:.1} % before, {after:.1} % in the first second after (without a disk tier not judged)"
-            );
-            lines.push(line(&format!("node {}", killed.node), "killed".to_owned(), more));
+        for killed in &self.kills {
+            lines.extend(killed.lines());
         }
         lines
     }
@@ -152,8 +218,13 @@ impl Verdict {
             ),
             line("STALE READS", self.stale, String::new()),
         ];
+        lines.extend(self.contrast.iter().flat_map(Contrasted::lines));
+        if let Some(why) = &self.first_failure {
+            lines.push(format!("\nfirst failure: {why}"));
+        }
         if let Some(first) = self.evidence.first() {
-            lines.push(format!("\nfirst evidence: {first}"));
+            // A sentence a line.
+            lines.push(format!("\nfirst evidence: {}", first.replace(". ", ".\n  ")));
         }
         if let Some(sabotage) = self.sabotage {
             let found = if self.is_good() {
@@ -181,15 +252,29 @@ pub(crate) fn evidence_of(checker: &Checker) -> Vec<String> {
     .collect()
 }
 
+fn name_of(kind: u8) -> &'static str {
+    match kind {
+        CUSTOMER => "customer",
+        PRODUCT => "product",
+        _ => "order",
+    }
+}
+
+/// An entry that is not as the database has its row, in words.
+pub(crate) fn kept_wrongly(node: usize, (kind, id): RowKey, version: u64, now: Option<u64>) -> String {
+    let (node, kind) = (NAMES.get(node).copied().unwrap_or("?"), name_of(kind));
+    let now = now.map_or_else(
+        || "has no such row".to_owned(),
+        |now| format!("has version {now}"),
+    );
+    format!("node {node} kept {kind} {id} at version {version} at the end; the database {now}.")
+}
+
 /// A stale read in words.
 pub(crate) fn explained(evidence: &Evidence) -> String {
     let read = &evidence.read;
     let (kind, id) = read.row;
-    let kind = match kind {
-        CUSTOMER => "customer",
-        PRODUCT => "product",
-        _ => "order",
-    };
+    let kind = name_of(kind);
     let node = NAMES.get(read.node).copied().unwrap_or("?");
     let what = read.version.map_or_else(
         || "as absent".to_owned(),

@@ -9,10 +9,12 @@ use super::checker::Read;
 /// What a node says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
-    /// It serves, on this port.
-    Ready { port: u16 },
+    /// It serves.
+    Ready(Ready),
     /// A read, to be checked.
     Read(Read),
+    /// A read of the plain cache beside, to be checked by the same rules.
+    Plain(Read),
     /// A commit was acknowledged, of this position, at this time; and which row it changed, with its token.
     Acknowledged {
         position: u64,
@@ -24,6 +26,19 @@ pub(crate) enum Said {
     Applied { position: u64, at_nanos: u64 },
     /// What was done since the last time.
     Tally(Box<Tally>),
+    /// Something did not work, and why: the first that did not.
+    Failed(String),
+}
+
+/// How a node is that serves from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ready {
+    /// Where it is read.
+    pub(crate) port: u16,
+    /// Where the plain cache beside hears of what others have changed; 0 if there is none.
+    pub(crate) plain_port: u16,
+    /// What it had applied by then.
+    pub(crate) applied: u64,
 }
 
 /// What a node has done.
@@ -34,6 +49,12 @@ pub(crate) struct Tally {
     pub(crate) writes: u64,
     pub(crate) rollbacks: u64,
     pub(crate) failures: u64,
+    /// Of the plain cache beside.
+    pub(crate) plain_reads: u64,
+    pub(crate) plain_hits: u64,
+    /// Messages to the plain cache of the other node, and those of them that were lost on purpose.
+    pub(crate) plain_sent: u64,
+    pub(crate) plain_lost: u64,
     /// How many reads took less than 2^n nanoseconds and not less than half of it, for each n.
     pub(crate) times: [u64; 32],
 }
@@ -45,6 +66,10 @@ impl Tally {
         self.writes += other.writes;
         self.rollbacks += other.rollbacks;
         self.failures += other.failures;
+        self.plain_reads += other.plain_reads;
+        self.plain_hits += other.plain_hits;
+        self.plain_sent += other.plain_sent;
+        self.plain_lost += other.plain_lost;
         for (own, other) in self.times.iter_mut().zip(other.times) {
             *own += other;
         }
@@ -70,17 +95,9 @@ impl Tally {
 impl Said {
     pub(crate) fn to_line(&self) -> String {
         match self {
-            Said::Ready { port } => format!("ready {port}"),
-            Said::Read(read) => {
-                let Read { row: (kind, id), .. } = read;
-                let number =
-                    |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-                let (version, token) = (number(read.version), number(read.token));
-                format!(
-                    "read {kind} {id} {version} {} {token} {}",
-                    read.applied, read.began_nanos
-                )
-            }
+            Said::Ready(ready) => format!("ready {} {} {}", ready.port, ready.plain_port, ready.applied),
+            Said::Read(read) => read_to_line("read", read),
+            Said::Plain(read) => read_to_line("plain", read),
             Said::Acknowledged {
                 position,
                 at_nanos,
@@ -88,6 +105,7 @@ impl Said {
                 token,
             } => format!("ack {position} {at_nanos} {kind} {id} {token}"),
             Said::Applied { position, at_nanos } => format!("applied {position} {at_nanos}"),
+            Said::Failed(why) => format!("failed {}", why.replace(['\r', '\n'], " ")),
             Said::Tally(tally) => {
                 let times: Vec<String> = tally.times.iter().map(u64::to_string).collect();
                 let Tally {
@@ -96,10 +114,14 @@ impl Said {
                     writes,
                     rollbacks,
                     failures,
+                    plain_reads,
+                    plain_hits,
+                    plain_sent,
+                    plain_lost,
                     ..
                 } = &**tally;
                 format!(
-                    "tally {reads} {hits} {writes} {rollbacks} {failures} {}",
+                    "tally {reads} {hits} {writes} {rollbacks} {failures} {plain_reads} {plain_hits} {plain_sent} {plain_lost} {}",
                     times.join(",")
                 )
             }
@@ -108,25 +130,18 @@ impl Said {
 
     /// What a line of this node says.
     pub(crate) fn of_line(node: usize, line: &str) -> Option<Self> {
+        if let Some(why) = line.strip_prefix("failed ") {
+            return Some(Said::Failed(why.to_owned()));
+        }
         let mut words = line.split(' ');
         let said = match words.next()? {
-            "ready" => Said::Ready {
+            "ready" => Said::Ready(Ready {
                 port: words.next()?.parse().ok()?,
-            },
-            "read" => {
-                let row = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-                let version = optional(words.next()?)?;
-                let applied = words.next()?.parse().ok()?;
-                let token = optional(words.next()?)?;
-                Said::Read(Read {
-                    node,
-                    row,
-                    version,
-                    applied,
-                    token,
-                    began_nanos: words.next()?.parse().ok()?,
-                })
-            }
+                plain_port: words.next()?.parse().ok()?,
+                applied: words.next()?.parse().ok()?,
+            }),
+            "read" => Said::Read(read_of(node, &mut words)?),
+            "plain" => Said::Plain(read_of(node, &mut words)?),
             "ack" => Said::Acknowledged {
                 position: words.next()?.parse().ok()?,
                 at_nanos: words.next()?.parse().ok()?,
@@ -137,26 +152,53 @@ impl Said {
                 position: words.next()?.parse().ok()?,
                 at_nanos: words.next()?.parse().ok()?,
             },
-            "tally" => {
-                let mut number = || words.next()?.parse().ok();
-                let mut tally = Tally {
-                    reads: number()?,
-                    hits: number()?,
-                    writes: number()?,
-                    rollbacks: number()?,
-                    failures: number()?,
-                    times: [0; 32],
-                };
-                let mut times = words.next()?.split(',');
-                for place in &mut tally.times {
-                    *place = times.next()?.parse().ok()?;
-                }
-                Said::Tally(Box::new(tally))
-            }
+            "tally" => Said::Tally(Box::new(tally_of(&mut words)?)),
             _ => return None,
         };
         words.next().is_none().then_some(said)
     }
+}
+
+fn read_to_line(word: &str, read: &Read) -> String {
+    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let (version, token) = (number(read.version), number(read.token));
+    let (kind, id) = read.row;
+    format!(
+        "{word} {kind} {id} {version} {} {token} {}",
+        read.applied, read.began_nanos
+    )
+}
+
+fn read_of<'a>(node: usize, words: &mut impl Iterator<Item = &'a str>) -> Option<Read> {
+    Some(Read {
+        node,
+        row: (words.next()?.parse().ok()?, words.next()?.parse().ok()?),
+        version: optional(words.next()?)?,
+        applied: words.next()?.parse().ok()?,
+        token: optional(words.next()?)?,
+        began_nanos: words.next()?.parse().ok()?,
+    })
+}
+
+fn tally_of<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Tally> {
+    let mut number = || words.next()?.parse().ok();
+    let mut tally = Tally {
+        reads: number()?,
+        hits: number()?,
+        writes: number()?,
+        rollbacks: number()?,
+        failures: number()?,
+        plain_reads: number()?,
+        plain_hits: number()?,
+        plain_sent: number()?,
+        plain_lost: number()?,
+        times: [0; 32],
+    };
+    let mut times = words.next()?.split(',');
+    for place in &mut tally.times {
+        *place = times.next()?.parse().ok()?;
+    }
+    Some(tally)
 }
 
 /// A number, or that there is none.
@@ -191,8 +233,13 @@ mod tests {
             began_nanos: 5,
         };
         for said in [
-            Said::Ready { port: 80 },
+            Said::Ready(Ready {
+                port: 80,
+                plain_port: 0,
+                applied: 7,
+            }),
             Said::Read(read),
+            Said::Plain(read),
             Said::Acknowledged {
                 position: 1,
                 at_nanos: 2,
@@ -209,6 +256,10 @@ mod tests {
                 writes: 3,
                 rollbacks: 4,
                 failures: 5,
+                plain_reads: 6,
+                plain_hits: 7,
+                plain_sent: 8,
+                plain_lost: 9,
                 times,
             })),
         ] {
@@ -218,6 +269,13 @@ mod tests {
             let half = line.rsplit_once(' ').map_or("", |(half, _)| half);
             assert_eq!(Said::of_line(1, half), None, "{half}");
         }
+    }
+
+    #[test]
+    fn a_failure_is_told_in_one_line() {
+        let said = Said::Failed("it is\nfull".to_owned());
+        let heard = Said::of_line(0, &said.to_line());
+        assert_eq!(heard, Some(Said::Failed("it is full".to_owned())));
     }
 
     #[test]

@@ -7,8 +7,16 @@
 
 // The demo: its verdict, what it finds, what it leaves behind.
 mod demo;
+// What `--help` says.
+mod help;
 // Traces in every form, and what is said of them.
 mod replay;
+// The demo when what it needs is taken away.
+#[cfg(unix)]
+mod luck;
+// The demo on a terminal.
+#[cfg(unix)]
+mod terminal;
 // What every command does with its arguments.
 mod usage;
 
