@@ -91,6 +91,7 @@ struct Counts {
     writes: AtomicU64,
     rollbacks: AtomicU64,
     failures: AtomicU64,
+    burst_writes: AtomicU64,
     /// Why something did not work is told once.
     has_told_why: AtomicBool,
     times: [AtomicU64; 32],
@@ -432,6 +433,7 @@ impl Node {
                 writes: since(&self.counts.writes),
                 rollbacks: since(&self.counts.rollbacks),
                 failures: since(&self.counts.failures),
+                burst_writes: since(&self.counts.burst_writes),
                 plain_reads: plain(|plain| &plain.reads),
                 plain_hits: plain(|plain| &plain.hits),
                 plain_sent: plain(|plain| &plain.sent),

@@ -46,6 +46,8 @@ pub(crate) struct Verdict {
     pub(crate) pauses: u64,
     pub(crate) locks: u64,
     pub(crate) bursts: u64,
+    /// Rows that were changed in bursts; they count among the writes.
+    pub(crate) burst_writes: u64,
     /// The plain cache beside; its stale reads are not ours.
     pub(crate) contrast: Option<Contrasted>,
     pub(crate) evidence: Vec<String>,

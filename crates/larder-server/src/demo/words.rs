@@ -49,6 +49,8 @@ pub(crate) struct Tally {
     pub(crate) writes: u64,
     pub(crate) rollbacks: u64,
     pub(crate) failures: u64,
+    /// Of the writes, rows that were changed in bursts.
+    pub(crate) burst_writes: u64,
     /// Of the plain cache beside.
     pub(crate) plain_reads: u64,
     pub(crate) plain_hits: u64,
@@ -66,6 +68,7 @@ impl Tally {
         self.writes += other.writes;
         self.rollbacks += other.rollbacks;
         self.failures += other.failures;
+        self.burst_writes += other.burst_writes;
         self.plain_reads += other.plain_reads;
         self.plain_hits += other.plain_hits;
         self.plain_sent += other.plain_sent;
@@ -114,6 +117,7 @@ impl Said {
                     writes,
                     rollbacks,
                     failures,
+                    burst_writes,
                     plain_reads,
                     plain_hits,
                     plain_sent,
@@ -121,7 +125,7 @@ impl Said {
                     ..
                 } = &**tally;
                 format!(
-                    "tally {reads} {hits} {writes} {rollbacks} {failures} {plain_reads} {plain_hits} {plain_sent} {plain_lost} {}",
+                    "tally {reads} {hits} {writes} {rollbacks} {failures} {burst_writes} {plain_reads} {plain_hits} {plain_sent} {plain_lost} {}",
                     times.join(",")
                 )
             }
@@ -188,6 +192,7 @@ fn tally_of<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Tally> {
         writes: number()?,
         rollbacks: number()?,
         failures: number()?,
+        burst_writes: number()?,
         plain_reads: number()?,
         plain_hits: number()?,
         plain_sent: number()?,
@@ -256,6 +261,7 @@ mod tests {
                 writes: 3,
                 rollbacks: 4,
                 failures: 5,
+                burst_writes: 10,
                 plain_reads: 6,
                 plain_hits: 7,
                 plain_sent: 8,

@@ -41,6 +41,7 @@ async fn transaction(node: &Node, random: &mut Random) -> Result<(), Fault> {
     let at_nanos = now_nanos();
     let count = u64::try_from(rows.len()).unwrap_or(0);
     node.counts.writes.fetch_add(count, Ordering::Relaxed);
+    node.counts.burst_writes.fetch_add(count, Ordering::Relaxed);
     node.plain_changed(rows.iter().copied()).await;
     if let (Some(position), Some(row)) = (shop::position_of(&token), rows.last()) {
         say(&[Said::Acknowledged {

@@ -115,6 +115,7 @@ impl Play<'_> {
             pauses: self.pauses,
             locks: self.locks,
             bursts: self.bursts,
+            burst_writes: total.burst_writes,
             contrast: self.contrast.as_ref().map(|contrast| contrast.ended(&total)),
             evidence: evidence.chain(kept.evidence).take(EVIDENCE_MAX).collect(),
         }
