@@ -28,6 +28,8 @@ Examples:
   larder completions bash > ~/.local/share/bash-completion/completions/larder
   larder completions fish > ~/.config/fish/completions/larder.fish
 
+With --json: an object with `shell` and `script`.
+
 Exit codes: 0 done; 2 usage; 3 it could not be written.
 
 Environment: none.";
@@ -36,6 +38,8 @@ pub(crate) const MAN: &str = "\
 Examples:
   larder man .
   larder man ~/.local/share/man/man1
+
+With --json: an object with `directory`.
 
 Exit codes: 0 done; 2 usage; 3 a page could not be written; 5 there is no such directory.
 

@@ -94,7 +94,13 @@ fn main() -> ExitCode {
 /// With what it ends; what went wrong has been said. A panic has told of itself.
 fn ended(output: Output, command: impl FnOnce() -> Result<Exit, Fault>) -> Exit {
     match catch_unwind(AssertUnwindSafe(command)) {
-        Ok(Ok(exit)) => exit,
+        Ok(Ok(exit)) => {
+            if exit == Exit::Interrupted && output.json {
+                let text = "it was interrupted before it was done";
+                drop(output.say(&output::problem(exit, text).to_string()));
+            }
+            exit
+        }
         Ok(Err(error)) => {
             let exit = error
                 .downcast_ref::<Ended>()
@@ -140,14 +146,20 @@ fn run(command: Command, output: Output) -> Result<Exit, Fault> {
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "larder", &mut text);
-            output.say(&String::from_utf8_lossy(&text))?;
+            let text = String::from_utf8_lossy(&text);
+            if output.json {
+                let object = serde_json::json!({ "shell": shell.to_string(), "script": text });
+                output.say(&object.to_string())?;
+            } else {
+                output.say(&text)?;
+            }
             Ok(Exit::Done)
         }
-        Command::Man { dir } => write_manual(&dir),
+        Command::Man { dir } => write_manual(&dir, output),
     }
 }
 
-fn write_manual(dir: &Path) -> Result<Exit, Fault> {
+fn write_manual(dir: &Path, output: Output) -> Result<Exit, Fault> {
     if !dir.is_dir() {
         return Err(Ended::fault(
             Exit::NoSuchThing,
@@ -160,6 +172,9 @@ fn write_manual(dir: &Path) -> Result<Exit, Fault> {
             format!("write a page into {}: {error}", dir.display()),
         )
     })?;
+    if output.json {
+        output.say(&serde_json::json!({ "directory": dir }).to_string())?;
+    }
     Ok(Exit::Done)
 }
 

@@ -16,6 +16,14 @@ const BAR_AFTER: Duration = Duration::from_secs(1);
 /// Where there is no terminal, a line tells this often how far it is.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// Where notes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whereto {
+    Terminal,
+    /// To a file, or to another process.
+    Elsewhere,
+}
+
 /// How results are given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
@@ -50,9 +58,13 @@ impl Output {
         drop(writeln!(std::io::stderr(), "larder: {text}"));
     }
 
-    /// Notes are for a terminal, and wanted.
-    pub(crate) fn is_terminal(self) -> bool {
-        !self.quiet && std::io::stderr().is_terminal()
+    /// Where notes go.
+    pub(crate) fn whereto(self) -> Whereto {
+        if std::io::stderr().is_terminal() {
+            Whereto::Terminal
+        } else {
+            Whereto::Elsewhere
+        }
     }
 
     /// Work of so many steps that begins now.
@@ -92,25 +104,43 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
 }
 
+/// What is due of a progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Line,
+    Bar,
+}
+
 impl Progress {
     /// So many steps are done.
     pub(crate) fn set(&mut self, done: u64) {
         if self.output.quiet {
             return;
         }
-        if !self.output.is_terminal() {
-            if self.told.elapsed() >= LINE_EVERY {
-                self.told = Instant::now();
+        let now = Instant::now();
+        match self.due(now, self.output.whereto()) {
+            Due::Nothing => {}
+            Due::Line => {
+                self.told = now;
                 self.output
                     .note(&format!("{}: {done} of {}", self.what, self.all));
             }
-            return;
+            Due::Bar => {
+                let bar = self.bar.get_or_insert_with(|| bar(self.what, self.all));
+                bar.set_position(done);
+            }
         }
-        if self.bar.is_none() && self.began.elapsed() >= BAR_AFTER {
-            self.bar = Some(bar(self.what, self.all));
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_position(done);
+    }
+
+    fn due(&self, now: Instant, whereto: Whereto) -> Due {
+        let is_terminal = whereto == Whereto::Terminal;
+        if is_terminal && now - self.began >= BAR_AFTER {
+            Due::Bar
+        } else if !is_terminal && now - self.told >= LINE_EVERY {
+            Due::Line
+        } else {
+            Due::Nothing
         }
     }
 }
@@ -136,6 +166,29 @@ fn bar(what: &'static str, all: u64) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Contract: S106 (partial: bars after a second, lines every five)
+    #[test]
+    fn what_takes_long_is_told() {
+        let output = Output {
+            json: false,
+            quiet: false,
+            plain: true,
+        };
+        let mut progress = output.progress("work", 10);
+        let began = progress.began;
+        let after = |seconds: f64| began + Duration::from_secs_f64(seconds);
+        let due = |seconds: f64| {
+            [Whereto::Elsewhere, Whereto::Terminal].map(|whereto| progress.due(after(seconds), whereto))
+        };
+        assert_eq!(due(0.9), [Due::Nothing, Due::Nothing]);
+        assert_eq!(due(1.0), [Due::Nothing, Due::Bar]);
+        assert_eq!(due(4.9), [Due::Nothing, Due::Bar]);
+        assert_eq!(due(5.0), [Due::Line, Due::Bar]);
+        progress.told = after(5.0);
+        assert_eq!(progress.due(after(9.9), Whereto::Elsewhere), Due::Nothing);
+        assert_eq!(progress.due(after(10.0), Whereto::Elsewhere), Due::Line);
+    }
 
     /// Fields are only ever added.
     #[test]

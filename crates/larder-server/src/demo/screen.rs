@@ -9,6 +9,7 @@ use super::figures::{Figures, NodeFigures, percent, percentile};
 use super::process::NAMES;
 use super::words::Tally;
 use crate::Output;
+use crate::output::Whereto;
 use crate::terminal;
 
 const KEYS: &str = "k kills a node  p pauses one  d locks the database  w writes a burst  q ends";
@@ -81,10 +82,10 @@ impl Row {
 
 impl Screen {
     pub(crate) fn new(output: Output) -> Self {
-        let shown = match (output.quiet, output.is_terminal()) {
-            (true, _) => Shown::Nothing,
-            (false, false) => Shown::Lines,
-            (false, true) => Shown::Table {
+        let shown = match output.whereto() {
+            _ if output.quiet => Shown::Nothing,
+            Whereto::Elsewhere => Shown::Lines,
+            Whereto::Terminal => Shown::Table {
                 is_coloured: !output.plain,
             },
         };

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use expect_test::expect_file;
 use serde_json::Value;
 
 use super::{larder, left, run};
@@ -135,10 +136,28 @@ fn one_read_in_sixteen_is_checked_and_all_from_outside() {
     assert!((sampled - expected).abs() < tolerance, "{sampled} for {expected}");
 }
 
+/// The fields of an object, and of what kind each is, a line each.
+fn shape(value: &Value, name: &str) -> String {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(field, value)| shape(value, &format!("{name}.{field}")))
+            .collect(),
+        Value::Array(values) => match values.first() {
+            Some(first) => shape(first, &format!("{name}[]")),
+            None => format!("{name}[]\n"),
+        },
+        Value::Null => format!("{name}: null\n"),
+        Value::Bool(_) => format!("{name}: bool\n"),
+        Value::Number(_) => format!("{name}: number\n"),
+        Value::String(_) => format!("{name}: string\n"),
+    }
+}
+
 /// The same load over a plain cache has stale reads, which are told beside ours and are not ours. With some seeds nobody reads in so short a time what
 /// was lost; of several in a row, some are read.
 ///
-/// Contract: S134 (partial: contrast)
+/// Contract: S134 (partial: contrast), S107 (partial: fields of the verdict)
 #[test]
 fn a_plain_cache_has_stale_reads() {
     let folder = tempfile::tempdir().unwrap();
@@ -161,6 +180,8 @@ fn a_plain_cache_has_stale_reads() {
         );
         let (lost, messages) = (plain("messages_lost"), plain("messages"));
         assert!(lost > 0 && lost * 20 < messages, "{verdict}");
+        // Fields are only ever added.
+        expect_file!["help/demo.json.txt"].assert_eq(&shape(&verdict, "verdict"));
         if plain("stale") > 0 {
             return;
         }

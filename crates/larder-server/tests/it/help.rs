@@ -48,6 +48,9 @@ fn manual_pages_are_written() {
     std::fs::create_dir(&pages).unwrap();
     let (code, out, error) = run(folder.path(), &["man", at]);
     assert_eq!((code, out.as_str(), error.as_str()), (Some(0), "", ""));
+    let (_, out, _) = run(folder.path(), &["man", at, "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(said["directory"], at);
     let mut written = left(&pages);
     written.sort();
     assert_eq!(

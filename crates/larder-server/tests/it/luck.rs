@@ -40,7 +40,6 @@ fn signal(signal: &str, process: &str) {
 /// A node that is stopped cannot notice that whoever started it was killed; the system ends it.
 ///
 /// Contract: S133 (partial: no child outlives it)
-#[cfg(target_os = "linux")]
 #[test]
 fn no_node_outlives_a_demo_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
@@ -88,6 +87,28 @@ fn the_second_ctrl_c_ends_at_once() {
         children_are_over(&id)
     });
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+/// Contract: S107 (partial: an interruption)
+#[test]
+fn an_interruption_is_told_as_an_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = larder(folder.path(), &with(&["--json"]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut notes = BufReader::new(child.stderr.take().unwrap());
+    notes.read_line(&mut line).unwrap();
+    signal("-INT", &child.id().to_string());
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(130));
+    let problem: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(
+        (&problem["code"], &problem["exit"]),
+        (&"interrupted".into(), &130.into())
+    );
 }
 
 /// A process has ended, and its parent has not asked how.

@@ -12,10 +12,10 @@ mod help;
 // Traces in every form, and what is said of them.
 mod replay;
 // The demo when what it needs is taken away.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod luck;
 // The demo on a terminal.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod terminal;
 // What every command does with its arguments.
 mod usage;
