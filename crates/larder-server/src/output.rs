@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
 use crate::fault::{Exit, Fault};
+use crate::terminal;
 
 /// Work that takes less than this shows no bar.
 const BAR_AFTER: Duration = Duration::from_secs(1);
@@ -40,6 +41,15 @@ impl Output {
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
             _ => Ok(()),
+        }
+    }
+
+    /// A result for people: on a terminal, lines that are too long go on in the next, between words.
+    pub(crate) fn say_folded(self, text: &str) -> Result<(), Fault> {
+        if std::io::stdout().is_terminal() {
+            self.say(&folded(text, terminal::columns()))
+        } else {
+            self.say(text)
         }
     }
 
@@ -92,6 +102,30 @@ pub(crate) fn problem(exit: Exit, text: &str) -> serde_json::Value {
         "error": text,
         "exit": exit.number(),
     })
+}
+
+/// Lines of at most so many letters; what goes on is moved in. A word that is longer than that stays whole.
+fn folded(text: &str, columns: usize) -> String {
+    let fold = |line: &str| {
+        let mut done = String::new();
+        let mut length = 0;
+        for (place, word) in line.split(' ').enumerate() {
+            let letters = word.chars().count();
+            if length > 0 && length + letters + 1 > columns {
+                done.push_str("\n   ");
+                length = 3;
+            }
+            if place > 0 {
+                done.push(' ');
+                length += 1;
+            }
+            done.push_str(word);
+            length += letters;
+        }
+        done
+    };
+    let lines: Vec<String> = text.lines().map(fold).collect();
+    lines.join("\n")
 }
 
 /// How far some work is. What it has drawn goes when it is over.
@@ -188,6 +222,18 @@ mod tests {
         progress.told = after(5.0);
         assert_eq!(progress.due(after(9.9), Whereto::Elsewhere), Due::Nothing);
         assert_eq!(progress.due(after(10.0), Whereto::Elsewhere), Due::Line);
+    }
+
+    #[test]
+    fn long_lines_are_folded_between_words() {
+        for (text, expected) in [
+            ("ab cd", "ab cd"),
+            ("ab cdefg hijklmnopq", "ab cdefg\n    hijklmnopq"),
+            ("ab   cd ef gh", "ab   cd ef\n    gh"),
+            ("x\n\n y", "x\n\n y"),
+        ] {
+            assert_eq!(folded(text, 10), expected);
+        }
     }
 
     /// Fields are only ever added.

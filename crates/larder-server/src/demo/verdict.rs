@@ -84,7 +84,7 @@ impl Killed {
             self.replayed.unwrap_or(0)
         );
         let hits = format!(
-            "hits {:.1} % before, {:.1} % in its first second after",
+            "hits {:.1} % before, {:.1} % in the first second",
             self.hit_ratio_before * 100.0,
             self.hit_ratio_after * 100.0
         );
@@ -157,7 +157,7 @@ impl Verdict {
         } else {
             format!("something was wrong: {}", self.faults().join(", "))
         });
-        output.say(&lines.join("\n"))
+        output.say_folded(&lines.join("\n"))
     }
 
     fn traffic(&self) -> Vec<String> {
@@ -183,10 +183,7 @@ impl Verdict {
             line(
                 "lag",
                 time(self.lag_p50),
-                format!(
-                    "until the other node has applied a commit, p99 {}",
-                    time(self.lag_p99)
-                ),
+                format!("until applied on the other node, p99 {}", time(self.lag_p99)),
             ),
         ];
         for killed in &self.kills {

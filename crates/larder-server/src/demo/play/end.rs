@@ -53,9 +53,8 @@ impl Play<'_> {
         }
         self.figures.settle();
         let verdict = self.verdict(kept, behind);
-        for node in self.nodes {
-            node.end().await;
-        }
+        let [first, second] = self.nodes;
+        tokio::join!(first.end(), second.end());
         Ok(verdict)
     }
 
