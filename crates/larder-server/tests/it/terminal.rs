@@ -30,13 +30,18 @@ struct Terminal {
 
 impl Terminal {
     fn new(folder: &Path, columns: u16, arguments: &[&str]) -> Self {
+        // Empty is as good as not set.
+        Self::with_no_color("", folder, columns, arguments)
+    }
+
+    fn with_no_color(no_color: &str, folder: &Path, columns: u16, arguments: &[&str]) -> Self {
         let (pty, pts) = pty_process::blocking::open().unwrap();
         pty.resize(Size::new(24, columns)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_larder"))
             .args(arguments)
             .env("TMPDIR", folder)
             .env("TERM", "xterm")
-            .env_remove("NO_COLOR")
+            .env("NO_COLOR", no_color)
             .stdout(Stdio::piped());
         let child = command.spawn_borrowed(&pts).unwrap();
         let pty = Arc::new(pty);
@@ -297,9 +302,13 @@ fn bars_and_colours() {
     });
     terminal.press("\x03");
     assert_eq!(terminal.end().0, Some(130));
-    for (more, is_coloured) in [(None, true), (Some("--no-color"), false)] {
+    for (more, no_color, is_coloured) in [
+        (None, "", true),
+        (None, "1", false),
+        (Some("--no-color"), "", false),
+    ] {
         let arguments = with(more.as_slice());
-        let mut terminal = Terminal::new(folder.path(), 80, &arguments);
+        let mut terminal = Terminal::with_no_color(no_color, folder.path(), 80, &arguments);
         terminal.until("the table", |shown| shown.contains("k kills"));
         terminal.press("q");
         assert_eq!(terminal.raw.contains("\x1b[3"), is_coloured, "{:?}", terminal.raw);
