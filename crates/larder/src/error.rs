@@ -1,6 +1,7 @@
 //! [`Error`]: what the layer refuses, by name; a part's own errors are in it as they are.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -18,6 +19,35 @@ pub enum Error {
     /// It was opened outside of a tokio runtime, and given no runtime.
     #[error("there is no runtime: open the layer within tokio, or give it one")]
     NoRuntime,
+    /// Another process has the data directory.
+    #[error("{} is in use{}", .path.display(), by(*.pid))]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The process that has it, if that is known.
+        pid: Option<u32>,
+    },
+    /// A file was written by a newer version. It was left as it is.
+    #[error("{} has format version {found}, this program knows {known}", .path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u16,
+        /// The newest that is known.
+        known: u16,
+    },
+    /// A file cannot be read. It was left as it is.
+    #[error("{} is damaged: {why}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is the matter with it.
+        why: String,
+    },
+    /// What the file system says.
+    #[error(transparent)]
+    Storage(#[from] larder_core::StorageError),
     /// Another process is the node of this name.
     #[error("another process is the node `{node}`, last seen at {last_seen}")]
     NodeInUse {
@@ -123,6 +153,10 @@ impl fmt::Display for Problem {
 fn all(problems: &[Problem]) -> String {
     let problems: Vec<String> = problems.iter().map(Problem::to_string).collect();
     problems.join("; ")
+}
+
+fn by(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
 }
 
 fn labelled(label: Option<&str>) -> String {

@@ -6,6 +6,7 @@
 mod advice;
 mod builder;
 mod cursors;
+mod data_dir;
 mod explain;
 mod health;
 pub mod limits;
@@ -49,6 +50,7 @@ pub use transaction::{Retry, Tx};
 pub use verify::{Mismatch, VerifyPlan, VerifyReport};
 
 use self::advice::Advisor;
+use self::data_dir::DataDir;
 use self::objectives::Objectives;
 use self::parts::{Followed, LayerPool, Log};
 use self::shutdown::Closing;
@@ -139,6 +141,8 @@ struct Shared {
     counts: Counts,
     tasks: Supervisor,
     closing: Closing,
+    /// Given back when the last handle goes.
+    data_dir: Option<DataDir>,
 }
 
 /// How far an invalidation without a transaction reaches.

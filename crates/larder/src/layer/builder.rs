@@ -5,11 +5,14 @@ mod unbuilt;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::sync::{AtomicU64, Mutex};
-use larder_core::{BoxFuture, Clock, Entropy, Fence, Runtime, Source, SourceId, SystemClock, SystemEntropy};
+use larder_core::{
+    BoxFuture, Clock, Entropy, Fence, Runtime, Source, SourceId, Storage, SystemClock, SystemEntropy,
+};
 use larder_outbox::limits::{POLL_RANGE, RETRY_MAX};
 use larder_outbox::{
     Database, Follower, FollowerBuilder, OutboxBuilder, OutboxStore, Publish, RelayBuilder, Waiter,
@@ -18,6 +21,7 @@ use larder_pool::{Entity, PoolBuilder, Registry, TokioRuntime, WhenUnsure};
 
 use self::unbuilt::{Common, Unbuilt, UnbuiltPool, Unopened, UnopenedOutbox, UnopenedRelay};
 use super::advice::{self, AdviceCode, Advisor};
+use super::data_dir::DataDir;
 use super::limits::{FRESHNESS, VERIFY_RATE};
 use super::objectives::Objectives;
 use super::parts::{Followed, LayerPool, Log};
@@ -37,6 +41,8 @@ const RELAY_PERIOD: Duration = POLL_RANGE.1;
 pub struct LayerBuilder {
     name: String,
     node: Option<String>,
+    data_dir: Option<PathBuf>,
+    storage: Option<Arc<dyn Storage>>,
     freshness: Duration,
     when_unsure: WhenUnsure,
     requires_record: bool,
@@ -57,6 +63,8 @@ impl LayerBuilder {
         LayerBuilder {
             name,
             node: None,
+            data_dir: None,
+            storage: None,
             freshness: FRESHNESS,
             when_unsure: WhenUnsure::Bypass,
             requires_record: false,
@@ -73,9 +81,23 @@ impl LayerBuilder {
         }
     }
 
-    /// The name of this node among all that follow the same source: 1 to 128 bytes without control characters. Default: a random one.
+    /// The name of this node among all that follow the same source: 1 to 128 bytes without control characters. Default: that of
+    /// [`LayerBuilder::data_dir`], or a random one each time.
     pub fn node(mut self, name: impl Into<String>) -> Self {
         self.node = Some(name.into());
+        self
+    }
+
+    /// A directory that only this node uses, on a file system of its own machine. It is made if it is not there, and keeps the node's name and the key by which
+    /// the node takes its name back at once after a crash. Default: none, and nothing is written.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(path.into());
+        self
+    }
+
+    /// What touches the files of the data directory. Default: the file system.
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = Some(storage);
         self
     }
 
@@ -196,15 +218,50 @@ impl LayerBuilder {
     ///
     /// # Errors
     /// [`Error::NoRuntime`]; [`Error::Invalid`] with all faults; [`Error::NodeInUse`]; what a part says. Then nothing was started.
-    pub async fn open(self) -> Result<Layer, Error> {
-        let common = self.common()?;
+    pub async fn open(mut self) -> Result<Layer, Error> {
+        let mut common = self.common()?;
         let mut problems = self.problems();
         let registry = Registry::new();
-        let Built { pools, verified } = built(self.pools, &common, &registry, &mut problems);
+        let built = built(std::mem::take(&mut self.pools), &common, &registry, &mut problems);
         if !problems.is_empty() {
             return Err(Error::Invalid { problems });
         }
-        // From here on the database is asked.
+        let data_dir = self.take_data_dir(&mut common)?;
+        let (storage, verify_rate) = (self.storage.clone(), self.verify_rate);
+        let mut shared = match self.open_parts(common, registry, built).await {
+            Ok(shared) => shared,
+            Err(error) => {
+                if let Some((data_dir, storage)) = data_dir.zip(storage) {
+                    data_dir.undo(&*storage);
+                }
+                return Err(error);
+            }
+        };
+        shared.data_dir = data_dir;
+        let shared = Arc::new(shared);
+        shared.advise().await;
+        verifier::start(&shared, verify_rate);
+        advice::start(&shared);
+        Ok(Layer { shared })
+    }
+
+    /// Takes the data directory, if one was given, and who this node is from it.
+    fn take_data_dir(&mut self, common: &mut Common) -> Result<Option<DataDir>, Error> {
+        let Some(path) = &self.data_dir else {
+            return Ok(None);
+        };
+        let storage = self.storage.take().or_else(file_system);
+        let storage = storage.ok_or(Error::NotConfigured { part: "storage" })?;
+        let data_dir = DataDir::open(&*storage, path, &*self.entropy)?;
+        self.storage = Some(storage);
+        common.node.get_or_insert_with(|| data_dir.node.clone());
+        common.node_key = Some(data_dir.key);
+        Ok(Some(data_dir))
+    }
+
+    /// Opens what needs its database, and starts what follows and relays.
+    async fn open_parts(self, common: Common, registry: Registry, built: Built) -> Result<Shared, Error> {
+        let Built { pools, verified } = built;
         let mut opened = Vec::new();
         for outbox in self.outboxes {
             opened.push(outbox.open(&common).await?);
@@ -239,7 +296,7 @@ impl LayerBuilder {
             tasks.run(relay.name, RELAY_PERIOD, relay.progress, relay.work);
         }
         let advisor = Advisor::new(&common.fence, self.silenced)?;
-        let shared = Arc::new(Shared {
+        Ok(Shared {
             name: self.name,
             fence: common.fence,
             timeline: common.timeline,
@@ -256,16 +313,13 @@ impl LayerBuilder {
             counts: Counts::default(),
             tasks,
             closing: Closing::default(),
+            data_dir: None,
             verified,
             objectives: Objectives::default(),
             advisor,
             when_unsure: self.when_unsure,
             unsure_reads: Mutex::default(),
-        });
-        shared.advise().await;
-        verifier::start(&shared, self.verify_rate);
-        advice::start(&shared);
-        Ok(Layer { shared })
+        })
     }
 
     /// What every part is given.
@@ -278,6 +332,7 @@ impl LayerBuilder {
             .build()?;
         Ok(Common {
             node: self.node.clone(),
+            node_key: None,
             when_unsure: self.when_unsure,
             fence,
             timeline: Arc::new(Timeline::new(Arc::clone(&self.clock))),
@@ -286,6 +341,15 @@ impl LayerBuilder {
             runtime,
         })
     }
+}
+
+/// The file system, where it is known how to use it.
+fn file_system() -> Option<Arc<dyn Storage>> {
+    #[cfg(unix)]
+    let storage = Some(Arc::new(larder_core::FileStorage::new()) as Arc<dyn Storage>);
+    #[cfg(not(unix))]
+    let storage = None;
+    storage
 }
 
 /// All pools, and those of them whose values can be compared.

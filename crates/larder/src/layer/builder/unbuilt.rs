@@ -17,6 +17,8 @@ use crate::Problem;
 /// What a layer gives to its parts.
 pub(super) struct Common {
     pub(super) node: Option<String>,
+    /// By which a node takes its name back from a process of its own that has died.
+    pub(super) node_key: Option<[u8; 16]>,
     pub(super) when_unsure: WhenUnsure,
     pub(super) fence: Fence,
     pub(super) timeline: Arc<Timeline>,
@@ -147,6 +149,9 @@ impl<D: Database> UnopenedOutbox for OutboxBuilder<D> {
             let mut builder = self.entropy(Arc::clone(&common.entropy));
             if let Some(node) = &common.node {
                 builder = builder.node(node);
+            }
+            if let Some(key) = common.node_key {
+                builder = builder.node_key(key);
             }
             let outbox: Outbox<D> = builder.open().await?;
             Ok(Opened {

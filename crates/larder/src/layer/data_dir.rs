@@ -1,0 +1,148 @@
+//! [`DataDir`]: the directory that a node keeps on its own machine: who it is.
+//!
+//! What is always true: one process at a time has it, and the system gives it back when that process dies; the node's name and key are made once, and are
+//! durable before anybody is told them; a file of a newer version, or one that is damaged, is refused by name and left as it is. The file `node` is laid
+//! down in `docs/formats/node.md`.
+
+#![deny(clippy::indexing_slicing)]
+
+mod node_file;
+
+use std::path::{Path, PathBuf};
+
+use larder_core::{Entropy, Storage, StorageError, StorageLock};
+
+use self::node_file::{Identity, Unreadable};
+use crate::Error;
+
+const LOCK: &str = "lock";
+const NODE: &str = "node";
+const NODE_IN_MAKING: &str = "node.new";
+
+/// A data directory that this process has.
+pub(super) struct DataDir {
+    /// The node's name, unless another was given; and the key by which it takes its name back from a process of its own that died.
+    pub(super) node: String,
+    pub(super) key: [u8; 16],
+    /// What was not there before.
+    made: Made,
+    path: PathBuf,
+    lock: Box<dyn StorageLock>,
+}
+
+/// What was made by an opening.
+#[derive(Clone, Copy, Default)]
+struct Made {
+    directory: bool,
+    node: bool,
+}
+
+impl DataDir {
+    /// Takes a directory; makes it, and the identity in it, if they are not there.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::NewerFormat`], [`Error::Damaged`], [`Error::Storage`].
+    pub(super) fn open(storage: &dyn Storage, path: &Path, entropy: &dyn Entropy) -> Result<Self, Error> {
+        let mut made = Made::default();
+        match storage.create_directory(path) {
+            Ok(()) => {
+                made.directory = true;
+                if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                    storage.sync_directory(parent)?;
+                }
+            }
+            Err(error) if error.is_already_exists() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let lock = storage
+            .lock(&path.join(LOCK))
+            .map_err(|error| locked(path, error))?;
+        let Identity { node, key } = match read(storage, &path.join(NODE))? {
+            Some(identity) => identity,
+            None => {
+                made.node = true;
+                make(storage, path, entropy)?
+            }
+        };
+        Ok(DataDir {
+            node,
+            key,
+            made,
+            path: path.to_owned(),
+            lock,
+        })
+    }
+
+    /// Leaves the directory as it was found, since the layer did not open. What cannot be removed stays, and harms nobody.
+    pub(super) fn undo(self, storage: &dyn Storage) {
+        let Self { made, path, lock, .. } = self;
+        if made.node {
+            drop(storage.remove(&path.join(NODE)));
+        }
+        drop(lock);
+        if made.directory {
+            drop(storage.remove(&path.join(LOCK)));
+            drop(storage.remove_directory(&path));
+        }
+    }
+}
+
+fn locked(path: &Path, error: StorageError) -> Error {
+    if !error.is_locked() {
+        return error.into();
+    }
+    Error::Locked {
+        path: path.to_owned(),
+        pid: error.lock_holder(),
+    }
+}
+
+/// Who the node is; none if nobody was made yet.
+fn read(storage: &dyn Storage, path: &Path) -> Result<Option<Identity>, Error> {
+    let file = match storage.open_read_only(path) {
+        Ok(file) => file,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let damaged = |why: String| Error::Damaged {
+        path: path.to_owned(),
+        why,
+    };
+    let length = file.len()?;
+    if length > node_file::BYTES_MAX {
+        return Err(damaged(format!(
+            "it is {length} bytes long, and may be {} at most",
+            node_file::BYTES_MAX
+        )));
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    file.read_exact_at(0, &mut bytes)?;
+    match node_file::decode(&bytes) {
+        Ok(identity) => Ok(Some(identity)),
+        Err(Unreadable::Newer { found, known }) => Err(Error::NewerFormat {
+            path: path.to_owned(),
+            found,
+            known,
+        }),
+        Err(Unreadable::Damaged(why)) => Err(damaged(why)),
+    }
+}
+
+/// Makes an identity. It is durable when this returns: until the new file is renamed there is none, and what was left of an earlier attempt goes.
+fn make(storage: &dyn Storage, path: &Path, entropy: &dyn Entropy) -> Result<Identity, Error> {
+    let (making, done): (PathBuf, PathBuf) = (path.join(NODE_IN_MAKING), path.join(NODE));
+    match storage.remove(&making) {
+        Err(error) if !error.is_not_found() => return Err(error.into()),
+        _ => {}
+    }
+    let identity = Identity::generate(entropy);
+    let file = storage.create_new(&making)?;
+    file.write_all_at(0, &node_file::encode(&identity, entropy))?;
+    file.sync_all()?;
+    storage.rename(&making, &done)?;
+    storage.sync_directory(path)?;
+    Ok(identity)
+}
+
+#[cfg(test)]
+mod tests;
