@@ -4,8 +4,6 @@
 //! durable before anybody is told them; a file of a newer version, or one that is damaged, is refused by name and left as it is. The file `node` is laid
 //! down in `docs/formats/node.md`.
 
-#![deny(clippy::indexing_slicing)]
-
 mod node_file;
 
 use std::path::{Path, PathBuf};
@@ -31,7 +29,7 @@ pub(super) struct DataDir {
 }
 
 /// What was made by an opening.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Made {
     directory: bool,
     node: bool,
@@ -43,17 +41,12 @@ impl DataDir {
     /// # Errors
     /// [`Error::Locked`], [`Error::NewerFormat`], [`Error::Damaged`], [`Error::Storage`].
     pub(super) fn open(storage: &dyn Storage, path: &Path, entropy: &dyn Entropy) -> Result<Self, Error> {
-        let mut made = Made::default();
-        match storage.create_directory(path) {
-            Ok(()) => {
-                made.directory = true;
-                if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                    storage.sync_directory(parent)?;
-                }
-            }
-            Err(error) if error.is_already_exists() => {}
-            Err(error) => return Err(error.into()),
-        }
+        let mut made = Made {
+            directory: storage.list(path).is_err_and(|error| error.is_not_found()),
+            node: false,
+        };
+        // Durable when it returns, with all that is missing above it.
+        storage.create_directory(path)?;
         let lock = storage
             .lock(&path.join(LOCK))
             .map_err(|error| locked(path, error))?;

@@ -1,5 +1,7 @@
 //! The file `node`, as bytes: a file header, and one frame with the node's key and name. `docs/formats/node.md` lays it down.
 
+#![deny(clippy::indexing_slicing)]
+
 use larder_core::limits::NODE_BYTES_MAX;
 use larder_core::{Entropy, FileHeader, FileHeaderError, FrameError, FrameFormat, StoreId};
 

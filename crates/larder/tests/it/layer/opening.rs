@@ -382,3 +382,65 @@ async fn a_commit_after_a_shutdown_is_applied_here() {
         assert!(users.get(&8).is_none(), "round {round}");
     }
 }
+
+/// A node that keeps a directory is the same node each time, also right after it was killed; a second process with that directory is refused by name, and a node of
+/// the same name elsewhere too.
+///
+/// Contract: S12
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_keeps_its_name() {
+    let ground = Ground::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let open = || ground.builder().data_dir(&data).open();
+    let layer = open().await.unwrap();
+    let name = layer.cursors()[0].node.clone().unwrap();
+    assert!(name.starts_with("node-") && name.len() == 21, "{name}");
+    let refused = open().await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Locked { pid: Some(pid), .. } if *pid == std::process::id()),
+        "{refused}"
+    );
+    let elsewhere = ground.builder().node(&name).open().await.unwrap_err();
+    assert!(
+        matches!(&elsewhere, Error::NodeInUse { node, .. } if *node == name),
+        "{elsewhere}"
+    );
+    // As good as killed: nobody says that it leaves, and its sign of life is fresh.
+    let kept = folder.path().join("kept");
+    std::fs::create_dir(&kept).unwrap();
+    std::fs::copy(data.join("node"), kept.join("node")).unwrap();
+    let again = ground.builder().data_dir(&kept).open().await.unwrap();
+    assert_eq!(
+        again.cursors()[0].node.as_ref(),
+        Some(&name),
+        "it takes its name back at once"
+    );
+    layer.shutdown(Duration::from_secs(5)).await;
+    drop(layer);
+    let reopened = ground
+        .builder()
+        .data_dir(&data)
+        .node("another")
+        .open()
+        .await
+        .unwrap();
+    assert_eq!(
+        reopened.cursors()[0].node.as_deref(),
+        Some("another"),
+        "a name that is given"
+    );
+    // What does not open leaves nothing behind.
+    let nowhere = folder.path().join("nowhere");
+    let failed = ground
+        .builder()
+        .data_dir(&nowhere)
+        .node("another")
+        .open()
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(failed, Error::NodeInUse { .. }) && !nowhere.exists(),
+        "{failed}"
+    );
+}
