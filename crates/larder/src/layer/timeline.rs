@@ -164,7 +164,7 @@ impl Ring {
 pub(super) fn timeline_of(fence: &Fence, timeline: &Timeline, target: &Target) -> Vec<TimelineEvent> {
     let mut events = Vec::new();
     for target in std::iter::successors(Some(target.clone()), Target::parent) {
-        let invalidated = fence.recent(&target, TIMELINE_MAX).into_iter();
+        let invalidated = each_commit_once(fence.recent(&target, TIMELINE_MAX));
         let invalidated = invalidated.map(|it| (it.time, Happened::Invalidated(it)));
         let befallen = timeline.of(&target, TIMELINE_MAX).into_iter();
         let befallen = befallen.map(|(time, what)| (time, Happened::Befallen(what)));
@@ -178,6 +178,18 @@ pub(super) fn timeline_of(fence: &Fence, timeline: &Timeline, target: &Target) -
     events.sort_by_key(|event| std::cmp::Reverse(event.time));
     events.truncate(TIMELINE_MAX);
     events
+}
+
+/// A commit of this node may be met once more by its follower: that it was heard of twice is of no interest. Given and given back newest first; the first time counts.
+fn each_commit_once(invalidated: Vec<Invalidated>) -> impl Iterator<Item = Invalidated> {
+    let mut seen = HashSet::new();
+    let mut oldest_first: Vec<Invalidated> = invalidated;
+    oldest_first.reverse();
+    oldest_first.retain(|it| {
+        it.commit
+            .is_none_or(|commit| seen.insert((commit.source, commit.position)))
+    });
+    oldest_first.into_iter().rev()
 }
 
 impl Layer {
