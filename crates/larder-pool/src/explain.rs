@@ -32,7 +32,7 @@ pub struct Explanation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EntryState {
-    /// Nothing is resident.
+    /// Nothing is resident, or nothing that this node believes while it is unsure.
     Absent,
     /// It may be read.
     Live,
@@ -129,9 +129,13 @@ impl<T: Entity> Shared<T> {
         let judge = self.judge();
         let entries = &shard.entries;
         let life = entries.life(slot);
+        let is_believed = self.believes(&judge).allows(life.stored);
+        let lingers = life.ends(self.config.fetch.lingers()) > judge.now();
         let state = match entries.death(slot, &judge) {
-            None => EntryState::Live,
-            Some(Death::Expired) if life.ends(self.config.fetch.lingers()) > judge.now() => EntryState::Stale,
+            None if is_believed => EntryState::Live,
+            // While the node is unsure, what it does not believe reads as absent.
+            None => EntryState::Absent,
+            Some(Death::Expired) if lingers && is_believed => EntryState::Stale,
             Some(Death::Expired) => EntryState::Expired,
             Some(Death::Idle) => EntryState::Idle,
             Some(Death::Fenced) => EntryState::Fenced,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use larder_core::Clock;
-use larder_pool::{FetchError, FetchOptions, FillRejection, Loaded, MissCause, Origin, WhenUnsure};
+use larder_pool::{EntryState, FetchError, FetchOptions, FillRejection, Loaded, MissCause, Origin, WhenUnsure};
 
 use super::hand::{Oops, World, begun, by_hand, ended, never, row, target, team, waits};
 use super::source::{Source, at, token};
@@ -282,4 +282,24 @@ fn a_node_that_is_unsure_may_believe_what_is_young() {
     assert_eq!(world.peek(9), None);
     assert_eq!(world.fetch(7, row(7, 2)), Some(2));
     assert_eq!(world.peek(7), Some(2), "what is loaded now is young");
+}
+
+/// An entry that no read was given, since the node was unsure, was explained as live.
+///
+/// Contract: P51 (partial: what an unsure node bypasses)
+#[test]
+fn what_is_bypassed_is_not_explained_as_live() {
+    for when_unsure in [WhenUnsure::Bypass, WhenUnsure::Shorten(Duration::from_secs(10))] {
+        let (world, source) = unsure(when_unsure);
+        assert_eq!(world.pool.explain(&7).state, EntryState::Live);
+        world.runtime.advance(Duration::from_secs(101));
+        let explained = world.pool.explain(&7);
+        assert_eq!((world.peek(7), explained.state), (None, EntryState::Absent));
+        assert!(explained.resident.is_some(), "it is there, and not believed");
+        source.sure_until(world.clock().monotonic() + Duration::from_secs(100));
+        assert_eq!(world.pool.explain(&7).state, EntryState::Live, "{when_unsure:?}");
+    }
+    let (world, _source) = unsure(WhenUnsure::Serve);
+    world.runtime.advance(Duration::from_secs(101));
+    assert_eq!(world.pool.explain(&7).state, EntryState::Live);
 }
