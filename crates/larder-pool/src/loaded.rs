@@ -66,7 +66,8 @@ impl<T> Loaded<T> {
         Self::of(Brought::Value(value.into()))
     }
 
-    /// The source has no such entity.
+    /// The source has no such entity. Where several ids are loaded at once it does not say which is meant, and need not be
+    /// said, but that [`Loaded::as_of`] counts.
     pub fn none() -> Self {
         Self::of(Brought::Nothing)
     }
@@ -143,6 +144,24 @@ impl<T> Loaded<T> {
 }
 
 impl<T> Loaded<T> {
+    /// What a batch says of the ids that it leaves out: that there is no such entity, as of the oldest point that any of it
+    /// names. Of copies of several logs nobody can tell: then it is as old as can be, and not kept.
+    pub(crate) fn left_out(batch: &[Self]) -> Self {
+        let mut points = batch.iter().filter_map(|loaded| loaded.as_of);
+        let Some(first) = points.next() else {
+            return Self::none();
+        };
+        let mut oldest = first.point();
+        for point in points {
+            if (point.source(), point.epoch()) != (first.source(), first.epoch()) {
+                let unknown = AsOf::new(first.source(), first.epoch(), 0);
+                return Self::none().as_of(unknown).do_not_store();
+            }
+            oldest = oldest.min(point.point());
+        }
+        Self::none().as_of(AsOf::new(first.source(), first.epoch(), oldest))
+    }
+
     /// Names what has not changed, where several ids are loaded at once.
     pub(crate) fn or_previous(mut self, previous: Option<Arc<T>>) -> Self {
         if let (Brought::Unchanged, Some(previous)) = (&self.brought, previous) {

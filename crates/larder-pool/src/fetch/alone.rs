@@ -48,7 +48,10 @@ impl<T: Entity> Shared<T> {
         let loaded = ended.into_result()?;
         let now = self.clock.coarse();
         let (value, as_of) = match loaded.brought {
-            Brought::Nothing => return Ok(self.answer_nothing(now)),
+            Brought::Nothing => {
+                self.check_token(plan, loaded.as_of)?;
+                return Ok(self.answer_nothing(now));
+            }
             Brought::Unchanged => return Err(FetchError::NothingToRenew),
             Brought::Value(value) => (value, loaded.as_of),
         };

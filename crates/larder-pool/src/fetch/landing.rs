@@ -115,6 +115,7 @@ impl<T: Entity> Run<T> {
                 return Err(error);
             }
         };
+        let left_out = Loaded::left_out(&loaded);
         let placed = places.into_iter().zip(loaded);
         let values: Vec<_> = placed
             .filter_map(|(place, loaded)| place.map(|(at, id)| (at, id, loaded)))
@@ -134,7 +135,7 @@ impl<T: Entity> Run<T> {
         }
         for (at, leg) in self.legs.iter().enumerate() {
             if !is_brought[at] {
-                let landing = self.prepare(pool, leg, Loaded::none(), None)?;
+                let landing = self.prepare(pool, leg, left_out.clone(), None)?;
                 let Landing::Done(outcome) = landing else {
                     unreachable!("invariant: nothing is not stored")
                 };

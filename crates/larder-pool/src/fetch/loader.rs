@@ -61,7 +61,9 @@ pub trait Loader<T: Entity>: MaybeSend + MaybeSync + 'static {
     /// Loads one entity.
     fn load(&self, load: LoadContext<T>) -> impl Future<Output = Result<Loaded<T>, Self::Error>> + MaybeSend;
 
-    /// Loads several: any of them, in any order; what is left out the source does not have. Default: one after the other.
+    /// Loads several: any of them, in any order; what is left out the source does not have. Read from a copy, that is as of the
+    /// oldest point that any of them names; a batch without a value names it by a [`Loaded::none`]. Default: one after the
+    /// other.
     fn load_many(
         &self,
         load: LoadManyContext<T>,
@@ -358,6 +360,7 @@ fn hand_out<T: Entity>(
     mismatch: impl Fn() -> FetchError,
 ) -> bool {
     let by_id = loaded.and_then(|loaded| {
+        let left_out = Loaded::left_out(&loaded);
         let mut by_id = HashMap::with_capacity(loaded.len());
         for loaded in loaded {
             match &loaded.brought {
@@ -372,13 +375,13 @@ fn hand_out<T: Entity>(
                 }
             }
         }
-        Ok(by_id)
+        Ok((by_id, left_out))
     });
     let is_right = by_id.is_ok();
     for (id, senders) in answers {
         for sender in senders {
             let answer = match &by_id {
-                Ok(by_id) => Ok(by_id.get(&id).cloned().unwrap_or_else(Loaded::none)),
+                Ok((by_id, left_out)) => Ok(by_id.get(&id).unwrap_or(left_out).clone()),
                 Err(error) => Err(error.clone()),
             };
             // Whoever has gone away needs no answer.

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use larder_core::Clock;
-use larder_pool::{EntryState, FetchError, FetchOptions, FillRejection, Loaded, MissCause, Origin, WhenUnsure};
+use larder_core::{AsOf, Clock, Epoch, SourceId};
+use larder_pool::{
+    EntryState, FetchError, FetchOptions, FillRejection, LoadContext, LoadManyContext, Loaded, Loader,
+    MissCause, Origin, PoolBuilder, WhenUnsure,
+};
 
-use super::hand::{Oops, World, begun, by_hand, ended, never, row, target, team, waits};
+use super::hand::{Oops, Row, World, begun, by_hand, ended, never, row, target, team, waits};
 use super::source::{Source, at, token};
 
 /// Contract: P48
@@ -302,4 +305,73 @@ fn what_is_bypassed_is_not_explained_as_live() {
     let (world, _source) = unsure(WhenUnsure::Serve);
     world.runtime.advance(Duration::from_secs(101));
     assert_eq!(world.pool.explain(&7).state, EntryState::Live);
+}
+
+/// What a batch left out was remembered as absent as of now, though the copy that it was read from was behind.
+///
+/// Contract: P48 (partial: what a batch leaves out)
+#[test]
+fn what_a_batch_leaves_out_is_no_newer_than_its_copy() {
+    let world = World::with(|pool| pool.negative_ttl(Duration::from_secs(100)));
+    let source = Source::followed(&world.fence, 10);
+    source.commit(12, &[target(7)]);
+    for (points, is_kept) in [([13, 11], false), ([12, 13], true)] {
+        world.pool.clear(larder_pool::Reason::Manual);
+        let many = world.pool.get_or_fetch_many(&[7, 8, 9], |_| async move {
+            let [one, other] = points;
+            Ok::<_, Oops>([
+                Loaded::value(row(8, 1)).as_of(at(one)),
+                Loaded::value(row(9, 1)).as_of(at(other)),
+            ])
+        });
+        assert_eq!(world.runtime.block_on(many).unwrap().found().count(), 2);
+        let state = world.pool.explain(&7).state;
+        assert_eq!(state == EntryState::Negative, is_kept, "{points:?}: {state:?}");
+    }
+    // Where nothing is there, one that is not says it; where they are of different logs, nobody can tell.
+    let other = AsOf::new(SourceId::new(99), Epoch::new(1), 99);
+    let elsewhere: [&[AsOf]; 2] = [&[at(11)], &[at(13), other]];
+    for points in elsewhere {
+        world.pool.remove(&7);
+        let none = |point: &AsOf| Loaded::none().as_of(*point);
+        let brought: Vec<Loaded<Row>> = points.iter().map(none).collect();
+        let many = world
+            .pool
+            .get_or_fetch_many(&[7], |_| async move { Ok::<_, Oops>(brought) });
+        assert_eq!(world.runtime.block_on(many).unwrap().found().count(), 0);
+        assert_eq!(world.pool.explain(&7).state, EntryState::Absent, "{points:?}");
+    }
+}
+
+/// A copy that has not come so far.
+struct Lagging;
+
+impl Loader<Row> for Lagging {
+    type Error = Oops;
+
+    async fn load(&self, _load: LoadContext<Row>) -> Result<Loaded<Row>, Oops> {
+        Ok(Loaded::none().as_of(at(11)))
+    }
+
+    async fn load_many(&self, _load: LoadManyContext<Row>) -> Result<Vec<Loaded<Row>>, Oops> {
+        Ok(vec![Loaded::none().as_of(at(11))])
+    }
+}
+
+/// A caller with a token was told that there is no such entity, by a copy that did not include the token.
+///
+/// Contract: P49 (partial: absences)
+#[test]
+fn that_there_is_none_is_no_answer_of_a_copy_that_is_behind() {
+    let gathers: [fn(PoolBuilder<Row>) -> PoolBuilder<Row>; 2] =
+        [|pool| pool, |pool| pool.batcher(1, Duration::from_millis(1))];
+    for gathers in gathers {
+        let world = World::with(|pool| gathers(pool.loader(Lagging).wait_at_most(Duration::ZERO)));
+        let _source = Source::followed(&world.fence, 10);
+        let options = FetchOptions::new().at_least(token(12));
+        for options in [options.clone(), options.bypass()] {
+            let answer = world.runtime.block_on(world.pool.fetch_with(&7, options));
+            assert!(matches!(answer, Err(FetchError::Behind)), "{answer:?}");
+        }
+    }
 }
