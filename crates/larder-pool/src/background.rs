@@ -3,7 +3,7 @@
 //! Every task that a pool spawns is listed here. What is always true: when the pool goes, or is shut down, each of them is
 //! woken, idle or not, and ends at its next poll; who shuts down can wait for that. A task that panics ends alone.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -25,8 +25,9 @@ pub(crate) struct Background {
 struct State {
     stopped: bool,
     next: u64,
-    /// By number: whom to wake to end the task; none while it was not polled yet.
-    running: HashMap<u64, Option<Waker>>,
+    /// By number, so that they end in the order in which they began: whom to wake to end the task; none while it was not
+    /// polled yet.
+    running: BTreeMap<u64, Option<Waker>>,
     /// Who waits for all of them to end.
     waiting: Vec<Waker>,
 }

@@ -330,24 +330,36 @@ struct Gathered<T: Entity> {
     answers: Answers<T>,
 }
 
-/// Where the answer for each id goes, with what it would renew.
-type Answers<T> = HashMap<<T as Entity>::Id, Vec<oneshot::Sender<Result<Loaded<T>, FetchError>>>>;
+/// Where one answer goes.
+type Answer<T> = oneshot::Sender<Result<Loaded<T>, FetchError>>;
+
+/// Where the answer for each id goes: in the order in which they were asked for, so that nothing depends on how ids hash.
+struct Answers<T: Entity> {
+    places: HashMap<T::Id, usize>,
+    senders: Vec<Vec<Answer<T>>>,
+}
 
 impl<T: Entity> Gathered<T> {
     fn of(enrolled: Vec<Enrolled<T>>) -> Self {
         let mut gathered = Gathered {
             ids: Vec::new(),
             previous: Vec::new(),
-            answers: HashMap::new(),
+            answers: Answers {
+                places: HashMap::new(),
+                senders: Vec::new(),
+            },
         };
         // Nobody waits any more for what was cancelled.
         for Enrolled { load, answer } in enrolled.into_iter().filter(|one| !one.answer.is_canceled()) {
-            let answers = gathered.answers.entry(load.id.clone()).or_default();
-            if answers.is_empty() {
-                gathered.ids.push(load.id);
-                gathered.previous.push(load.previous);
+            let Answers { places, senders } = &mut gathered.answers;
+            let place = *places.entry(load.id.clone()).or_insert(senders.len());
+            if let Some(others) = senders.get_mut(place) {
+                others.push(answer);
+                continue;
             }
-            answers.push(answer);
+            senders.push(vec![answer]);
+            gathered.ids.push(load.id);
+            gathered.previous.push(load.previous);
         }
         gathered
     }
@@ -359,36 +371,33 @@ fn hand_out<T: Entity>(
     answers: Answers<T>,
     mismatch: impl Fn() -> FetchError,
 ) -> bool {
-    let by_id = loaded.and_then(|loaded| {
+    let Answers { places, senders } = answers;
+    let mut brought: Vec<Option<Loaded<T>>> = senders.iter().map(|_| None).collect();
+    let left_out = loaded.and_then(|loaded| {
         let left_out = Loaded::left_out(&loaded);
-        let mut by_id = HashMap::with_capacity(loaded.len());
         for loaded in loaded {
             match &loaded.brought {
                 Brought::Nothing => {}
                 Brought::Unchanged => return Err(FetchError::NothingToRenew),
                 Brought::Value(value) => {
-                    let id = value.id();
-                    if !answers.contains_key(&id) {
-                        return Err(mismatch());
-                    }
-                    by_id.entry(id).or_insert(loaded);
+                    let place = places.get(&value.id()).and_then(|at| brought.get_mut(*at));
+                    place.ok_or_else(&mismatch)?.get_or_insert(loaded);
                 }
             }
         }
-        Ok((by_id, left_out))
+        Ok(left_out)
     });
-    let is_right = by_id.is_ok();
-    for (id, senders) in answers {
+    for (senders, brought) in senders.into_iter().zip(brought) {
+        let answer = match &left_out {
+            Ok(left_out) => Ok(brought.unwrap_or_else(|| left_out.clone())),
+            Err(error) => Err(error.clone()),
+        };
         for sender in senders {
-            let answer = match &by_id {
-                Ok((by_id, left_out)) => Ok(by_id.get(&id).unwrap_or(left_out).clone()),
-                Err(error) => Err(error.clone()),
-            };
             // Whoever has gone away needs no answer.
-            let _ = sender.send(answer);
+            let _ = sender.send(answer.clone());
         }
     }
-    is_right
+    left_out.is_ok()
 }
 
 impl<T: Entity> fmt::Debug for OwnLoader<T> {

@@ -1,9 +1,10 @@
 //! What loaders bring, and the pool's own loader.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use larder_core::Runtime as _;
 use larder_pool::{
     Entity, Event, FetchError, FetchOptions, FillRejection, LoadContext, LoadManyContext, Loaded, Loader,
     Origin, Pool,
@@ -247,7 +248,7 @@ fn an_answer_says_where_it_comes_from() {
 #[derive(Clone, Default)]
 struct Table {
     singles: Arc<AtomicUsize>,
-    batches: Arc<std::sync::Mutex<Vec<usize>>>,
+    batches: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Loader<Row> for Table {
@@ -392,6 +393,28 @@ fn what_is_gathered_ends_with_the_pool() {
     let answer = ended(Box::pin(world.pool.fetch(&2)));
     assert!(matches!(answer, Err(FetchError::Stopped)), "{answer:?}");
     assert_eq!(world.runtime.tasks(), 0);
+}
+
+/// Those who waited for a batch were woken in the order in which their ids hashed, another one in each process: a simulation did not repeat.
+///
+/// Contract: P62 (partial: who of a batch is told first)
+#[test]
+fn a_batch_is_answered_in_the_order_in_which_it_was_asked_for() {
+    let world = World::with(|pool| {
+        pool.loader(Table::default())
+            .batcher(16, Duration::from_millis(5))
+    });
+    let answered = Arc::new(Mutex::new(Vec::new()));
+    let ids: [u64; 8] = [5, 3, 8, 1, 7, 2, 6, 4];
+    for id in ids {
+        let (pool, answered) = (world.pool.clone(), Arc::clone(&answered));
+        world.runtime.spawn(Box::pin(async move {
+            pool.fetch(&id).await.unwrap();
+            answered.lock().unwrap().push(id);
+        }));
+    }
+    world.runtime.advance(Duration::from_millis(5));
+    assert_eq!(*answered.lock().unwrap(), ids);
 }
 
 struct Page(String);
