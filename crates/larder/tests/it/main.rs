@@ -3,7 +3,9 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking"
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking, and is no interface"
 )]
 
 // Who joins a load that something has overtaken.
@@ -12,3 +14,5 @@ mod joins;
 mod layer;
 // Which names are found where.
 mod names;
+// Several layers over one log in memory, from a seed.
+mod simulation;
