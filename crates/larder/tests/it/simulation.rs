@@ -5,6 +5,7 @@
 //! is kept that is not what the database has; what is told agrees with what is read. Features are drawn in pairs. Then the same with each of some
 //! sabotages, which must be found.
 
+mod any_seed;
 mod between;
 mod database;
 mod features;
@@ -17,23 +18,11 @@ mod world;
 use std::io::Write as _;
 use std::process::Command;
 
-use larder_testkit::for_each_seed;
-
 use self::between::Sabotage;
 use self::features::{Plan, pairs, seeds_for_all_pairs};
 use self::world::run;
 
 const PART: &str = "LARDER_TEST_DIGEST";
-
-/// Contract: S25 (partial: pools), S27 (partial: pools), S48 (partial: bypass)
-#[test]
-fn no_read_is_older_than_it_may_be() {
-    for_each_seed(seeds_for_all_pairs(), |seed| {
-        if let Err(fault) = run(seed, Sabotage::None) {
-            panic!("{fault}");
-        }
-    });
-}
 
 /// Every pair of features is in some run of the suite.
 #[test]
