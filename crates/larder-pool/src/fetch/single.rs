@@ -422,8 +422,10 @@ impl<T: Entity> Shared<T> {
                 && sleep.as_mut().poll(context).is_ready()
             {
                 soft = None;
-                if let Some(found) = self.stale(hash, id) {
-                    return Poll::Ready(Waited::Stale(found));
+                // One whose window is over may still be resident, until somebody sweeps it.
+                let stale = self.stale_of(hash, id);
+                if let Some(stale) = stale.filter(|stale| stale.is_within(self.config.fetch.lingers())) {
+                    return Poll::Ready(Waited::Stale(stale.found));
                 }
             }
             Poll::Pending

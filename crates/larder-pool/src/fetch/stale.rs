@@ -22,6 +22,11 @@ pub(super) struct Stale<T> {
 }
 
 impl<T> Stale<T> {
+    /// Whether its time to live has been over for less than this.
+    pub(super) fn is_within(&self, window: Duration) -> bool {
+        self.past < window
+    }
+
     /// Whether it is served while a background load renews it.
     pub(super) fn is_served_meanwhile(&self, plan: &Plan) -> bool {
         plan.stale_while_revalidate

@@ -267,6 +267,25 @@ fn after_a_while_a_stale_value_will_do() {
     assert!(!ended(call).unwrap().stale);
 }
 
+/// A value whose window was over was served after the soft timeout, for as long as nobody had swept it.
+///
+/// Contract: P57 (partial: the end of a window)
+#[test]
+fn a_soft_timeout_serves_nothing_past_its_window() {
+    let second = Duration::from_secs(1);
+    for (age, is_served) in [(68, true), (69, false), (1_000, false)] {
+        let world = World::with(|pool| pool.time_to_live(10 * second).stale_on_error(60 * second));
+        world.pool.insert(row(7, 1)).unwrap();
+        world.runtime.advance(age * second);
+        let (hand, load) = by_hand();
+        let options = FetchOptions::new().soft_timeout(second);
+        let mut call = begun(world.pool.get_or_fetch_with(&7, options, load));
+        world.runtime.advance(second);
+        assert_eq!(!waits(&mut call), is_served, "{age} s");
+        drop(hand);
+    }
+}
+
 /// Contract: P57 (partial: no deadline unless asked for)
 #[test]
 fn a_load_may_take_its_time_and_an_outer_limit_is_a_cancellation() {
