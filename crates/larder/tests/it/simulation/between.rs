@@ -80,6 +80,11 @@ impl Between {
         }
     }
 
+    /// The time of the node, whatever its layer believes.
+    pub fn now(&self) -> Moment {
+        self.clock.monotonic()
+    }
+
     /// When the node asked for the last time and was told everything.
     pub fn heard(&self) -> Option<Moment> {
         self.state.lock().unwrap().heard

@@ -68,8 +68,9 @@ struct Opening {
     opened: Arc<Mutex<Option<Result<Layer, Error>>>>,
 }
 
-/// A call that has come to an end.
+/// A call that has come to an end, at some time since it was looked for last.
 pub struct Ended {
+    pub at: Duration,
     pub pool: usize,
     pub asked: Asked,
     pub answers: Vec<Answer>,
@@ -316,10 +317,17 @@ impl Life {
     /// Begins a call, which ends when it does.
     pub fn call(&self, pool: usize, id: u64, how: How, asked: Asked) {
         let call = self.pools[pool].1.fetch(&self.layer, id, how);
-        let ended = Arc::clone(&self.ended);
+        let (ended, between) = (Arc::clone(&self.ended), Arc::clone(&self.between));
+        let begun = between.now();
         self.runtime.spawn(Box::pin(async move {
             let answers = call.await;
-            ended.lock().unwrap().push(Ended { pool, asked, answers });
+            let at = asked.at + between.now().since(begun);
+            ended.lock().unwrap().push(Ended {
+                at,
+                pool,
+                asked,
+                answers,
+            });
         }));
     }
 

@@ -79,7 +79,8 @@ impl Node {
             return Ok(());
         }
         let asked = self.asked(database, pool, &[key]);
-        self.check_value(database, pool, key, got, &asked, From::Memory)
+        let now = asked.at;
+        self.check_value(database, (pool, key, got), &asked, (From::Memory, now))
     }
 
     /// What a call has brought.
@@ -125,7 +126,8 @@ impl Node {
                 &format!("older than the token, which is {wanted}"),
             ));
         }
-        self.check_value(database, ended.pool, answer.key, got, &ended.asked, from)
+        let read = (ended.pool, answer.key, got);
+        self.check_value(database, read, &ended.asked, (from, ended.at))
     }
 
     /// An error must have a cause that is there.
@@ -155,11 +157,9 @@ impl Node {
     fn check_value(
         &self,
         database: &Database,
-        pool: usize,
-        key: Key,
-        got: Option<u64>,
+        (pool, key, got): (usize, Key, Option<u64>),
         asked: &Asked,
-        from: From,
+        (from, at): (From, Duration),
     ) -> Checked {
         let life = self.life.as_ref().expect("it is open");
         let known = &life.pools[pool].0;
@@ -188,13 +188,19 @@ impl Node {
         if from == From::Load {
             return Ok(());
         }
-        self.check_age(known, key, got, brought, from)?;
-        self.check_bound(database, known, key, got, brought)
+        self.check_age(known, (key, got), brought, (from, at))?;
+        self.check_bound(database, known, (key, got), brought, at)
     }
 
     /// What is in memory is no older than it may be.
-    fn check_age(&self, known: &Known, key: Key, got: Option<u64>, brought: Duration, from: From) -> Checked {
-        let (now, stale) = (self.now(), from == From::Stale);
+    fn check_age(
+        &self,
+        known: &Known,
+        (key, got): (Key, Option<u64>),
+        brought: Duration,
+        (from, now): (From, Duration),
+    ) -> Checked {
+        let stale = from == From::Stale;
         let limit = TIME_TO_LIVE + if stale { STALE_FOR } else { Duration::ZERO };
         if got.is_some() && is_mortal(&known.features) && now >= brought + limit {
             return Err(self.fault(key, got, "its time to live is over"));
@@ -213,12 +219,11 @@ impl Node {
         &self,
         database: &Database,
         known: &Known,
-        key: Key,
-        got: Option<u64>,
+        (key, got): (Key, Option<u64>),
         brought: Duration,
+        now: Duration,
     ) -> Checked {
         let life = self.life.as_ref().expect("it is open");
-        let now = self.now();
         let is_unsure = self.heard().is_none_or(|heard| heard + FRESHNESS < now);
         if is_unsure && known.has(Feature::Shorten) {
             if brought + SHORTENED < now {
@@ -227,7 +232,9 @@ impl Node {
         } else if is_unsure && !known.has(Feature::Serve) {
             return Err(self.fault(key, got, "memory is bypassed by a node that is unsure"));
         }
-        let is_sure = life.layer.fence().certainty() == Certainty::Sure;
+        // What it was at another time cannot be asked any more.
+        let is_now = now == self.now();
+        let is_sure = is_now && life.layer.fence().certainty() == Certainty::Sure;
         let bound = database.number_before(now.saturating_sub(FRESHNESS));
         let last = database.last_as(key, got).unwrap_or_default();
         if is_sure && last < bound {
