@@ -9,8 +9,10 @@ mod pool;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
-use larder_core::{Applied, Cause, Key, Reason, Target, Token};
+use futures_util::StreamExt as _;
+use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
+use larder_core::{Applied, BoxFuture, Cause, Key, Reason, Target, Token};
 use larder_pool::{Entity, Registry};
 
 pub(super) use self::pool::{Same, Verified, VerifiedPool};
@@ -114,6 +116,21 @@ impl VerifyPlan {
     pub fn heal(mut self, heal: bool) -> Self {
         self.heal = heal;
         self
+    }
+
+    /// The entries of these pools that are to be compared.
+    fn entries(&self, pools: &[Arc<dyn Verified>]) -> Vec<(Arc<dyn Verified>, Key)> {
+        let at_most = self.at_most.unwrap_or(usize::MAX);
+        let mut entries = Vec::new();
+        for pool in pools.iter().filter(|pool| pool.has_origin()) {
+            let keys = if self.is_sample {
+                pool.sample(at_most)
+            } else {
+                pool.first(at_most)
+            };
+            entries.extend(keys.into_iter().map(|key| (Arc::clone(pool), key)));
+        }
+        entries
     }
 
     /// The pools that it is about. An error if there is none of that name, or none that can be compared.
@@ -255,27 +272,28 @@ impl Layer {
         if shared.logs.is_empty() {
             return Err(Error::NotConfigured { part: "outbox" });
         }
-        let with_origin = pools.iter().filter(|pool| pool.has_origin());
-        let chosen = with_origin.flat_map(|pool| {
-            let at_most = plan.at_most.unwrap_or(usize::MAX);
-            let keys = if plan.is_sample {
-                pool.sample(at_most)
-            } else {
-                pool.first(at_most)
-            };
-            keys.into_iter().map(move |key| (Arc::clone(pool), key))
-        });
-        let chosen: Vec<_> = chosen.collect();
         let mut report = VerifyReport::default();
-        let paced = stream::iter(chosen).then(|next| async move {
-            if !plan.pause.is_zero() {
-                shared.runtime.sleep(plan.pause).await;
+        let mut running: FuturesUnordered<BoxFuture<'_, Checked>> = FuturesUnordered::new();
+        for (pool, key) in plan.entries(&pools) {
+            while running.len() >= plan.concurrency {
+                running
+                    .next()
+                    .await
+                    .into_iter()
+                    .for_each(|checked| report.add(checked));
             }
-            next
-        });
-        let checks = paced.map(|(pool, key)| async move { shared.check(&*pool, key, plan.heal).await });
-        let mut checks = std::pin::pin!(checks.buffer_unordered(plan.concurrency));
-        while let Some(checked) = checks.next().await {
+            if !plan.pause.is_zero() {
+                let mut rest = shared.runtime.sleep(plan.pause);
+                // What runs goes on meanwhile.
+                while let Either::Right((Some(checked), _)) = select(&mut rest, running.next()).await {
+                    report.add(checked);
+                }
+                rest.await;
+            }
+            let heal = plan.heal;
+            running.push(Box::pin(async move { shared.check(&*pool, key, heal).await }));
+        }
+        while let Some(checked) = running.next().await {
             report.add(checked);
         }
         Ok(report)
@@ -332,7 +350,6 @@ impl Shared {
         }
         let applied = self.fence.when_applied(token);
         let over = self.runtime.sleep(APPLIED_WITHIN);
-        let applied = futures_util::future::select(applied, over).await;
-        matches!(applied, futures_util::future::Either::Left((Applied::Yes, _)))
+        matches!(select(applied, over).await, Either::Left((Applied::Yes, _)))
     }
 }

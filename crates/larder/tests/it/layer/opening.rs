@@ -444,3 +444,36 @@ async fn a_node_keeps_its_name() {
         "{failed}"
     );
 }
+
+/// Everything that a service awaits can be awaited in a task of its own, on whichever thread.
+#[tokio::test]
+async fn what_is_awaited_may_go_to_another_thread() {
+    fn goes<F: Future + Send>(future: F) -> F {
+        future
+    }
+    let ground = Ground::new().await;
+    let layer = goes(ground.builder().verified_pool_as("other", ground.users()).open())
+        .await
+        .unwrap();
+    let outbox = layer.outbox::<Sqlite>().unwrap();
+    let done = layer.transaction(&outbox, async |_| Ok::<_, std::convert::Infallible>(7));
+    let (seven, token) = goes(done).await.unwrap();
+    assert_eq!(seven, 7);
+    assert!(
+        goes(layer.wait(&token, Wait::local(Duration::from_secs(20))))
+            .await
+            .unwrap()
+            .satisfied
+    );
+    let batch = Invalidations::default().entity("user", 7).unwrap();
+    goes(layer.invalidate(&batch, Reach::EveryNode)).await.unwrap();
+    assert_eq!(
+        goes(layer.verify(&larder::VerifyPlan::all()))
+            .await
+            .unwrap()
+            .checked(),
+        0
+    );
+    goes(layer.look_for_advice()).await;
+    assert!(goes(layer.shutdown(Duration::from_secs(20))).await.is_clean());
+}

@@ -205,12 +205,12 @@ impl<T: Thing + PartialEq + Send + Sync> Handle for Place<T> {
     }
 
     fn verify(&self, layer: Layer) -> BoxFuture<'static, Result<VerifyReport, Error>> {
-        let plan = VerifyPlan::new().heal(false);
+        let plan = VerifyPlan::of::<T>().heal(false);
         let plan = match &self.label {
             Some(label) => plan.label(label),
             None => plan,
         };
-        Box::pin(async move { layer.verify::<T>(&plan).await })
+        Box::pin(async move { layer.verify(&plan).await })
     }
 
     fn is_gone(&self) -> Box<dyn Fn() -> bool> {

@@ -24,8 +24,8 @@ impl World {
         if reports.iter().any(|report| report != first) {
             return Err(format!("two reports of one shutdown: {reports:?}"));
         }
-        // Each pool, and the follower.
-        if first.parts.len() != life.pools.len() + 1 {
+        // Each pool, the follower, who looks whether the node is sure, and the advisor.
+        if first.parts.len() != life.pools.len() + 3 {
             return Err(format!("a part is missing: {first:?}"));
         }
         let is_clean = first.parts.iter().all(|part| part.ended == PartEnd::Clean);
