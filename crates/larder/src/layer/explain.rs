@@ -62,6 +62,8 @@ pub enum Verdict {
     Loading,
     /// The source is known to have no such entity.
     Negative,
+    /// It names an entity that no pool of the layer keeps.
+    NoSuchPool,
     /// Nothing of it is resident. What happened to it last, if that is known.
     Absent {
         /// The last event.
@@ -100,7 +102,7 @@ impl Shared {
         Explained {
             target: target.clone(),
             time: fence.time(),
-            verdict: Verdict::of(&pools, &timeline, fence.certainty()),
+            verdict: Verdict::of(target, &pools, &timeline, fence.certainty()),
             fence: fence.explain(std::slice::from_ref(target)),
             pools,
             timeline,
@@ -111,7 +113,12 @@ impl Shared {
 
 impl Verdict {
     /// Of several pools that know an id, what is worth most to a reader.
-    fn of(pools: &[ExplainedPool], timeline: &[TimelineEvent], certainty: Certainty) -> Self {
+    fn of(
+        target: &Target,
+        pools: &[ExplainedPool],
+        timeline: &[TimelineEvent],
+        certainty: Certainty,
+    ) -> Self {
         let mut verdicts = pools.iter().map(|pool| {
             let explanation = &pool.explanation;
             match explanation.state {
@@ -131,6 +138,11 @@ impl Verdict {
                 },
             }
         });
+        if let Target::Entity { .. } = target
+            && pools.is_empty()
+        {
+            return Verdict::NoSuchPool;
+        }
         let absent = || Verdict::Absent {
             last: timeline.first().cloned().map(Box::new),
         };
@@ -149,7 +161,7 @@ impl Verdict {
             Verdict::Expired => 3,
             Verdict::Loading => 4,
             Verdict::Negative => 5,
-            Verdict::Absent { .. } => 6,
+            Verdict::NoSuchPool | Verdict::Absent { .. } => 6,
         }
     }
 }
@@ -177,6 +189,7 @@ impl Explained {
             Verdict::Expired => format!("{target} is resident and not served: its time is over"),
             Verdict::Loading => format!("{target} is absent, and being loaded"),
             Verdict::Negative => format!("{target} is known to be absent in its source"),
+            Verdict::NoSuchPool => format!("{target} is kept by no pool of this layer"),
             Verdict::Absent { last: Some(last) } => {
                 let ago = self.time.since(last.time);
                 format!("{target} is absent: {}, {ago:.1?} ago", told(last, &self.target))

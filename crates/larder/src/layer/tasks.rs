@@ -286,3 +286,6 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("without a text")
 }
+
+#[cfg(test)]
+mod tests;

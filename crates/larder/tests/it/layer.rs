@@ -6,6 +6,8 @@ mod advising;
 mod explaining;
 // Opening, what is shown, tasks, and the end.
 mod opening;
+// What is not as it should be, and what is said of it.
+mod trouble;
 // What is kept, against its origin.
 mod verifying;
 // What a body sees while its transaction is open.

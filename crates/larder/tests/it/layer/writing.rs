@@ -87,6 +87,72 @@ async fn a_body_that_fails_or_panics_leaves_nothing() {
     assert_eq!(name(&layer, 7).await, "Ada Lovelace", "the layer is unharmed");
 }
 
+/// Everything that a body can name is committed with its rows and its reason, begins with the right to write, and ends on another node what it names there.
+///
+/// Contract: S17
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_body_names_is_recorded_with_its_reason() {
+    let ground = Ground::new().await;
+    let (here, there) = (ground.layer().await, ground.layer().await);
+    let outbox = here.outbox::<Sqlite>().unwrap();
+    let impatient = ground.impatient().await;
+    let committed = here.transaction(&outbox, async |tx| {
+        // It is immediate: nobody else can begin to write, although nothing was written yet.
+        assert!(impatient.begin_with("BEGIN IMMEDIATE").await.is_err());
+        tx.reason("price list of May").invalidate::<User>(&7)?;
+        tx.tag("shop", "prices")?
+            .target(Target::key("shop", "front")?)?
+            .target(Target::namespace("pages")?)?
+            .target(Target::collection("product")?)?;
+        Ok::<_, Any>(())
+    });
+    let ((), token) = committed.await.unwrap();
+    assert!(
+        there
+            .wait(&token, Wait::local(Duration::from_secs(20)))
+            .await
+            .unwrap()
+            .satisfied
+    );
+    for target in [
+        Target::entity("user", 7).unwrap(),
+        Target::collection("user.lists").unwrap(),
+        Target::tag("shop", "prices").unwrap(),
+        Target::key("shop", "front").unwrap(),
+        Target::namespace("pages").unwrap(),
+        Target::collection("product").unwrap(),
+    ] {
+        let Last::At(last) = there.fence().last(&target) else {
+            panic!("{target} was not heard of")
+        };
+        assert_eq!(last.reason.as_str(), "price list of May", "{target}");
+        assert_eq!(
+            last.commit.unwrap().position,
+            token.requirements()[0].max_position()
+        );
+    }
+    let everything = here.transaction(&outbox, async |tx| {
+        tx.target(Target::Everything)?;
+        Ok::<_, Any>(())
+    });
+    let ((), token) = everything.await.unwrap();
+    name(&there, 8).await;
+    assert!(
+        there
+            .wait(&token, Wait::local(Duration::from_secs(20)))
+            .await
+            .unwrap()
+            .satisfied
+    );
+    let reads = ground.loads.load(Ordering::Relaxed);
+    name(&here, 8).await;
+    assert_eq!(
+        ground.loads.load(Ordering::Relaxed) - reads,
+        1,
+        "everything has ended"
+    );
+}
+
 /// A commit that was sent is finished and applied, though nobody waits for it.
 ///
 /// Contract: S19 (partial: dropped)
@@ -258,6 +324,9 @@ async fn a_busy_database_is_asked_again() {
         "{:?}",
         layer.stats()
     );
+    // One that waits for others: what is tried again from here on is what the body says.
+    let layer = ground.layer().await;
+    let outbox = layer.outbox::<Sqlite>().unwrap();
     let before = layer.stats();
     let tries = AtomicU64::new(0);
     for (worth, expected) in [(false, 1), (true, 3)] {
