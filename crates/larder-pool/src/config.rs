@@ -113,9 +113,28 @@ pub struct PoolConfig<T> {
     pub loader_label: Option<&'static str>,
 }
 
+/// How plainly a hit can be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Plainness {
+    /// More is to be asked or told of it.
+    Not,
+    /// Nothing is.
+    Plain,
+    /// Nothing is, if the node is sure to have heard of every invalidation.
+    IfSure,
+}
+
 impl<T> PoolConfig<T> {
-    /// Whether a hit is counted, and nothing else is asked or told of it, under this policy.
-    pub(crate) fn reads_plainly(&self, eviction: Eviction) -> bool {
-        eviction != Eviction::Lru && self.when_unsure == WhenUnsure::Serve && self.stats && !self.metrics
+    /// What is asked and told of a hit under this policy, beside that it is counted.
+    pub(crate) fn plainness(&self, eviction: Eviction) -> Plainness {
+        if eviction == Eviction::Lru || !self.stats || self.metrics {
+            return Plainness::Not;
+        }
+        match self.when_unsure {
+            WhenUnsure::Serve => Plainness::Plain,
+            WhenUnsure::Bypass => Plainness::IfSure,
+            WhenUnsure::Shorten(_) => Plainness::Not,
+        }
     }
 }

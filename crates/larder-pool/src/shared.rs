@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foldhash::quality::FixedState;
-use larder_core::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+use larder_core::sync::{AtomicBool, AtomicU8, AtomicU64, Mutex, Ordering};
 use larder_core::{
     Befallen, Certainty, Clock, EntityName, Entropy, Fence, FenceError, Moment, NameClaim, Namespace, Pin,
     Registration, Runtime, Target, ToKey as _, Trace,
@@ -15,7 +15,7 @@ use larder_memory::{Bounds, Eviction, Striped};
 
 use crate::background::Background;
 use crate::builder::Weigher;
-use crate::config::{Capacity, PoolConfig, WhenUnsure};
+use crate::config::{Capacity, Plainness, PoolConfig, WhenUnsure};
 use crate::events::Ring;
 use crate::fetch::{Absence, AnyLoader, Flights, OwnLoader, panicked};
 use crate::limits::{ENTRY_OVERHEAD_BYTES, FOREVER, SHARD_ENTRIES_WISHED, SHARDS_MAX};
@@ -50,8 +50,8 @@ pub(crate) struct Shared<T: Entity> {
     pub(crate) shards: Shards<T>,
     /// Each use changes the order of the policy, so that reads need their shard's lock alone.
     pub(crate) exact_lru: AtomicBool,
-    /// Nothing is to be asked or told of a hit but what every pool asks and counts.
-    pub(crate) reads_plainly: AtomicBool,
+    /// What is to be asked or told of a hit, beside what every pool asks and counts: a [`Plainness`].
+    pub(crate) plainness: AtomicU8,
     /// The commit lock: see its file for the order of locks.
     pub(crate) ledger: Mutex<Ledger>,
     /// The sequence of the last commit that is visible. Stored with release by the commit, after all it did.
@@ -123,7 +123,7 @@ impl<T: Entity> Shared<T> {
         let eviction = config
             .eviction
             .for_entries(config.capacity.entries.unwrap_or(u64::MAX));
-        let is_plain = config.reads_plainly(eviction);
+        let plainness = config.plainness(eviction) as u8;
         let shared = Arc::new_cyclic(|weak: &Weak<Self>| {
             joined.link.tie(weak.clone());
             Shared {
@@ -138,7 +138,7 @@ impl<T: Entity> Shared<T> {
                 trace: parts.trace,
                 shards: Shards::new(count, used, eviction, clock.monotonic()),
                 exact_lru: AtomicBool::new(eviction == Eviction::Lru),
-                reads_plainly: AtomicBool::new(is_plain),
+                plainness: AtomicU8::new(plainness),
                 ledger: Mutex::new(Ledger::new(config.capacity)),
                 visible: AtomicU64::new(0),
                 batches: AtomicU64::new(0),
@@ -267,6 +267,15 @@ impl<T: Entity> Shared<T> {
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         self.metrics.is_some() || !self.listeners.is_empty()
+    }
+
+    /// Whether a hit may be answered without looking further.
+    #[inline]
+    pub(crate) fn answers_plainly(&self) -> bool {
+        let plainness = self.plainness.load(Ordering::Relaxed);
+        let is_plain = plainness == Plainness::Plain as u8
+            || (plainness == Plainness::IfSure as u8 && self.fence.certainty() == Certainty::Sure);
+        is_plain && !self.fence.is_in_transaction()
     }
 
     /// Whether what befalls an id of this hash is written down.

@@ -37,7 +37,7 @@ impl<T: Entity> Shared<T> {
         T::Id: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        if !self.reads_plainly.load(Ordering::Relaxed) || self.fence.is_in_transaction() {
+        if !self.answers_plainly() {
             return None;
         }
         let (_, shard) = self.shards.read(hash);

@@ -64,8 +64,8 @@ impl<T: Entity> Shared<T> {
         }
         self.shards.set_used(used, &guards);
         self.exact_lru.store(eviction == Eviction::Lru, Ordering::Relaxed);
-        self.reads_plainly
-            .store(self.config.reads_plainly(eviction), Ordering::Relaxed);
+        self.plainness
+            .store(self.config.plainness(eviction) as u8, Ordering::Relaxed);
         // One of each in turn, those first that would have left first.
         while queues.iter().any(|queue| !queue.is_empty()) {
             for entry in queues.iter_mut().filter_map(Vec::pop) {
