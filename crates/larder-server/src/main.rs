@@ -53,11 +53,12 @@ enum Command {
 Examples:
   larder replay keys.txt
   larder replay --format orm --capacity 1%,10% orm.trace.xz --json
+  larder replay --capacity 64MiB,1GiB requests.csv
   larder replay --format orm --writes 1% orm.trace.xz
 
-Each access is one of a key of equal weight. Shown are the policies that pools have, others beside them, and the optimum, which knows the future.
+Shown are the policies that pools have, others beside them, and the optimum, which knows the future: each key of equal weight, and by its bytes if the trace has sizes.
 
-Exit codes: 0 done; 1 a policy held more than its capacity or hit more often than the optimum, or a read was stale; 2 the format must be said; 3 it cannot be read; 5 there is no such file; 130 interrupted.
+Exit codes: 0 done; 1 a policy held more than its capacity or hit more often than the optimum, or a read was stale; 2 the format must be said, or sizes that are not there were asked for; 3 it cannot be read; 5 there is no such file; 130 interrupted.
 
 Environment: TMPDIR says where the database goes while a trace is driven.")]
     Replay(replay::ReplayOptions),

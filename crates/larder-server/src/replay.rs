@@ -1,22 +1,23 @@
 //! `larder replay`: what Larder would do for a recorded trace: hit ratio beside other policies and the optimum, the miss-ratio curve, and the
 //! capacity to choose.
 
-mod curve;
+mod capacity;
 mod drive;
-mod formats;
-mod guess;
-mod optimum;
-mod ours;
-mod plain;
+mod figures;
 mod report;
-mod simulate;
+mod table;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use larder_server::trace::{Bounds, Format, Trace, Unread, guess_table};
+use tempfile::TempDir;
 
-use self::drive::{Driven, Plan};
-use self::formats::{Trace, Unread};
+use self::capacity::{Capacities, Capacity};
+use self::drive::Plan;
 use self::report::Report;
 use crate::Output;
 use crate::fault::{Ended, Exit, Fault};
@@ -30,7 +31,7 @@ pub(crate) struct ReplayOptions {
     /// How its accesses are written. Default: recognised, if it is text.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Capacities to try, each in entries (`5000`) or in percent of the distinct keys (`1%`).
+    /// Capacities to try: in entries (`5000`), in bytes (`64MiB`) if the trace has sizes, or in percent (`1%`) of the distinct keys and of their bytes.
     #[arg(long, value_delimiter = ',', default_value = "0.1%,1%,10%")]
     capacity: Vec<Capacity>,
     /// So many accesses, from the beginning. Default: all.
@@ -40,7 +41,7 @@ pub(crate) struct ReplayOptions {
     /// also driven through real pools over a database in SQLite, and what they answer is checked.
     #[arg(long, value_name = "PERCENT")]
     writes: Option<Percent>,
-    /// Drives the trace through real pools, without writes.
+    /// Drives the trace through real pools, without writes but its own.
     #[arg(long)]
     drive: bool,
     /// How many accesses are driven, from the beginning.
@@ -52,32 +53,9 @@ pub(crate) struct ReplayOptions {
     /// What is written of what is driven.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Results as CSV: a line for each policy and capacity.
+    /// Results as CSV: a line for each figure.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-}
-
-/// How the accesses of a trace are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// A key a line; blank lines, lines that begin with `#` and lone `*` are skipped.
-    Keys,
-    /// `time,op,key,size[,ttl]`, with or without a header; op is get, set or delete.
-    Csv,
-    /// `time key size`.
-    Text,
-    /// `first count 0 request`: each of `count` blocks from `first` is an access.
-    Arc,
-    /// Big-endian 32-bit words: type in bits 31-27, row in 26-9, index in 8-0.
-    Orm,
-    /// Big-endian 32-bit words.
-    I32be,
-    /// Little-endian 32-bit words.
-    I32le,
-    /// Big-endian 64-bit words.
-    I64be,
-    /// Little-endian 64-bit words.
-    I64le,
 }
 
 /// A share in percent, from none to all.
@@ -96,141 +74,105 @@ impl std::str::FromStr for Percent {
     }
 }
 
-/// How much a cache may hold.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Capacity {
-    Entries(usize),
-    /// Of the distinct keys.
-    Percent(f64),
-}
-
-impl std::str::FromStr for Capacity {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let fault = || {
-            format!(
-                "`{text}` is neither a number of entries from 1 on nor a percentage above 0 and up to 100"
-            )
-        };
-        let capacity = match text.strip_suffix('%') {
-            Some(percent) => Capacity::Percent(percent.parse().map_err(|_| fault())?),
-            None => Capacity::Entries(text.parse().map_err(|_| fault())?),
-        };
-        match capacity {
-            Capacity::Entries(entries) if entries > 0 => Ok(capacity),
-            Capacity::Percent(percent) if percent > 0.0 && percent <= 100.0 => Ok(capacity),
-            _ => Err(fault()),
-        }
-    }
-}
-
-impl Capacity {
-    /// In entries, of so many keys: at least one.
-    fn of(self, keys: usize) -> usize {
-        match self {
-            Capacity::Entries(entries) => entries,
-            #[expect(
-                clippy::cast_precision_loss,
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a share of a count, rounded down"
-            )]
-            Capacity::Percent(percent) => ((keys as f64 * percent / 100.0) as usize).max(1),
-        }
-    }
-}
-
 /// Runs it, and says what came of it.
+///
+/// Reading and simulating have nothing to clean up, so they are left where they are when the process is told to end.
 pub(crate) fn run(options: &ReplayOptions, output: Output) -> Result<Exit, Fault> {
-    let trace = match formats::read(&options.file, options.format, options.first) {
-        Ok(trace) => trace,
-        Err(Unread::Missing(error)) => {
-            let is_there = error.kind() != std::io::ErrorKind::NotFound;
-            return Err(Ended::fault(
-                if is_there {
-                    Exit::CouldNotRun
-                } else {
-                    Exit::NoSuchThing
-                },
-                format!("{}: {error}", options.file.display()),
-            ));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let mut folder = None;
+    let report = runtime.block_on(async {
+        tokio::select! {
+            report = replayed(options, output, &mut folder) => report.map(Some),
+            () = interrupted() => Ok(None),
         }
-        Err(Unread::Unknown(bytes)) => {
-            output.note(&guess::table(&bytes));
-            let text = format!(
-                "{} is no text: say with --format how it is written",
-                options.file.display()
-            );
-            return Err(Ended::fault(Exit::Usage, text));
-        }
-        Err(Unread::Damaged(why)) => {
-            return Err(Ended::fault(
-                Exit::CouldNotRun,
-                format!("{}: {why}", options.file.display()),
-            ));
-        }
+    });
+    // The database is closed before its directory goes.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    drop(folder);
+    let Some(report) = report? else {
+        return Ok(Exit::Interrupted);
     };
-    tell_about(&trace, output);
-    let mut capacities: Vec<usize> = options
-        .capacity
-        .iter()
-        .map(|capacity| capacity.of(trace.keys()))
-        .collect();
-    capacities.sort_unstable();
-    capacities.dedup();
+    report.print(options.csv, output)?;
+    let is_stale = report.driven.as_ref().is_some_and(|driven| driven.stale > 0);
+    Ok(if is_stale { Exit::Found } else { Exit::Done })
+}
+
+/// Simulates it, and drives it if that was asked for, over a database in a folder of its own.
+async fn replayed(
+    options: &ReplayOptions,
+    output: Output,
+    folder: &mut Option<TempDir>,
+) -> Result<Report, Fault> {
+    let (done, is_done) = tokio::sync::oneshot::channel();
+    let simulated = options.clone();
+    std::thread::spawn(move || drop(done.send(Box::new(simulate(&simulated, output)))));
+    let simulated = is_done.await.map_err(|_| "the simulation has panicked")?;
+    let (trace, capacities, mut report) = (*simulated)?;
     let writes = match options.writes {
         Some(Percent(percent)) => Some(percent / 100.0),
         None => options.drive.then_some(0.0),
     };
-    let mut report = Report::of(&trace, &capacities, |done| output.note(done))?;
     if let Some(writes) = writes {
         let plan = Plan {
             limit: usize::try_from(options.limit).unwrap_or(usize::MAX),
             writes,
             threads: options.threads,
             seed: options.seed,
-            capacity: capacities.last().copied().unwrap_or(1),
+            capacity: capacities.driven(&trace),
         };
-        match driven(&trace, &plan, output)? {
-            Some(driven) => report.driven = Some(driven),
-            None => return Ok(Exit::Interrupted),
-        }
-    }
-    report.print(options.csv, output)?;
-    let is_stale = report.driven.as_ref().is_some_and(|driven| driven.stale > 0);
-    Ok(if is_stale { Exit::Found } else { Exit::Done })
-}
-
-/// Drives it over a database of its own, which goes when it is over; none if it was interrupted.
-fn driven(trace: &Trace, plan: &Plan, output: Output) -> Result<Option<Driven>, Fault> {
-    let folder = tempfile::Builder::new().prefix("larder-replay-").tempdir();
-    let folder = folder
-        .map_err(|error| Ended::fault(Exit::CouldNotRun, format!("make a temporary directory: {error}")))?;
-    output.note(&format!(
-        "driving {} accesses through pools",
-        plan.limit.min(trace.accesses.len())
-    ));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    let driven = runtime.block_on(async {
-        tokio::select! {
-            driven = drive::drive(trace, plan, folder.path()) => driven.map(Some),
-            () = interrupted() => Ok(None),
-        }
-    });
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    driven
-}
-
-fn tell_about(trace: &Trace, output: Output) {
-    if let Some((line, text)) = &trace.first_bad {
-        let text: String = text.chars().take(60).collect();
+        let made = tempfile::Builder::new().prefix("larder-replay-").tempdir();
+        let made = made.map_err(|error| {
+            Ended::fault(Exit::CouldNotRun, format!("make a temporary directory: {error}"))
+        })?;
+        let path = folder.insert(made).path();
         output.note(&format!(
-            "{} lines could not be read, the first is line {line}: `{text}`",
-            trace.bad
+            "driving {} accesses through pools",
+            plan.limit.min(trace.accesses.len())
+        ));
+        report.driven = Some(drive::drive(&trace, &plan, path).await?);
+    }
+    Ok(report)
+}
+
+fn simulate(options: &ReplayOptions, output: Output) -> Result<(Trace, Capacities, Report), Fault> {
+    let trace = read(options, output)?;
+    if let Some(first) = &trace.first_bad {
+        output.note(&format!(
+            "{} lines could not be read, the first is line {}: `{}`",
+            trace.bad, first.number, first.text
         ));
     }
+    let capacities =
+        Capacities::of(&options.capacity, &trace.accesses).map_err(|why| Ended::fault(Exit::Usage, why))?;
+    let report = Report::of(&trace, &capacities, |done| output.note(done))?;
+    Ok((trace, capacities, report))
+}
+
+fn read(options: &ReplayOptions, output: Output) -> Result<Trace, Fault> {
+    let name = options.file.display();
+    let source: Box<dyn Read> = if options.file == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        let file = File::open(&options.file).map_err(|error| {
+            let is_missing = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+            let exit = if is_missing {
+                Exit::NoSuchThing
+            } else {
+                Exit::CouldNotRun
+            };
+            Ended::fault(exit, format!("{name}: {error}"))
+        })?;
+        Box::new(file)
+    };
+    Trace::read(source, options.format, options.first, Bounds::default()).map_err(|unread| match unread {
+        Unread::Unknown { head, len } => {
+            output.note(&guess_table(&head, len));
+            let text = format!("{name} is no text: say with --format how it is written");
+            Ended::fault(Exit::Usage, text)
+        }
+        unread => Ended::fault(Exit::CouldNotRun, format!("{name}: {unread}")),
+    })
 }

@@ -1,7 +1,8 @@
 //! [`Driven`]: a trace through real pools over a real database, with writes mixed in, each read checked as in the demo.
 //!
 //! One layer reads and writes; another one, which keeps nothing, follows the same log, and says when each commit has reached it. Of an `orm` trace
-//! each type has a pool of its own, and the row is what is kept; of other traces each key is a row.
+//! each type has a pool of its own, and the row is what is kept; of other traces each key is a row. Sets and deletes of a trace are writes of the row,
+//! which stays, so that whoever reads it next finds what was written.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,8 +15,8 @@ use larder::{Entity, Entropy, Invalidation, Layer, Pool, Position, Settled, Sink
 use serde::Serialize;
 use sqlx::{Sqlite, SqlitePool};
 
-use super::Format;
-use super::formats::Trace;
+use larder_server::trace::{Format, Op, Trace, Unit};
+
 use crate::demo::checker::{Change, Checker, Read};
 use crate::demo::figures::percentile;
 use crate::demo::random::Random;
@@ -39,7 +40,7 @@ pub(crate) struct Plan {
     pub(crate) threads: u32,
     pub(crate) seed: u64,
     /// In entries, over all pools.
-    pub(crate) capacity: usize,
+    pub(crate) capacity: u64,
 }
 
 /// What came of it. Times are in seconds.
@@ -47,12 +48,20 @@ pub(crate) struct Plan {
 pub(crate) struct Driven {
     pub(crate) accesses: u64,
     pub(crate) reads: u64,
+    /// Of the trace and injected.
     pub(crate) writes: u64,
+    /// Those of them that the trace does not have.
+    pub(crate) injected: u64,
+    /// Made when they were seen first, before the time was taken.
+    pub(crate) rows: u64,
     pub(crate) pools: u64,
     pub(crate) capacity: u64,
     pub(crate) seed: u64,
     pub(crate) seconds: f64,
+    /// From memory.
     pub(crate) hit_ratio: f64,
+    /// Where reads were answered, the nearest first.
+    pub(crate) tiers: Vec<Tier>,
     pub(crate) hit: Times,
     pub(crate) miss: Times,
     pub(crate) commit: Times,
@@ -61,6 +70,13 @@ pub(crate) struct Driven {
     pub(crate) checked: u64,
     pub(crate) stale: u64,
     pub(crate) evidence: Vec<String>,
+}
+
+/// Where reads were answered, and which share of them.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Tier {
+    pub(crate) tier: &'static str,
+    pub(crate) ratio: f64,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -128,6 +144,7 @@ impl Entropy for Seeded {
 struct Done {
     reads: u64,
     hits: u64,
+    injected: u64,
     hit_nanos: Vec<u64>,
     miss_nanos: Vec<u64>,
     commit_nanos: Vec<u64>,
@@ -139,29 +156,29 @@ struct Node {
     layer: Layer,
     outbox: Outbox<Sqlite>,
     pools: BTreeMap<u8, Pool<TraceRow>>,
-    rows: Vec<(u8, i64)>,
+    accesses: Vec<((u8, i64), Op)>,
     plan: Plan,
 }
 
 /// Drives a trace over a database in this folder.
 pub(crate) async fn drive(trace: &Trace, plan: &Plan, folder: &Path) -> Result<Driven, Fault> {
     let database = shop::open(&folder.join("replay.db"), plan.threads + 3).await?;
-    let rows: Vec<(u8, i64)> = trace
+    let accesses: Vec<((u8, i64), Op)> = trace
         .accesses
-        .iter()
+        .iter(Unit::Entries)
         .take(plan.limit)
-        .map(|key| row_of(trace, *key))
+        .map(|access| (row_of(trace, access.key), access.op))
         .collect();
-    let kinds = prepare(&database, &rows).await?;
+    let kinds = prepare(&database, &accesses).await?;
     let builder = Outbox::builder(database.clone());
     builder.migrate().await?;
-    let all: usize = kinds.values().sum();
+    let all: u64 = kinds.values().sum();
     let seeded = Arc::new(Seeded(Mutex::new(Random::new(plan.seed))));
     let mut here = Layer::builder("replay").outbox(builder.clone()).entropy(seeded);
     for (kind, count) in &kinds {
         here = here.pool_as(
             kind.to_string(),
-            pool(&database, (plan.capacity * count / all.max(1)).max(1)),
+            pool(&database, share_of(plan.capacity, *count, all)),
         );
     }
     let here = here.open().await?;
@@ -176,7 +193,7 @@ pub(crate) async fn drive(trace: &Trace, plan: &Plan, folder: &Path) -> Result<D
         outbox: here.outbox()?,
         layer: here,
         pools,
-        rows,
+        accesses,
         plan: plan.clone(),
     });
     let began = now_nanos();
@@ -194,16 +211,22 @@ pub(crate) async fn drive(trace: &Trace, plan: &Plan, folder: &Path) -> Result<D
     let reached = std::mem::take(&mut *reached.0.lock().unwrap_or_else(PoisonError::into_inner));
     let mut driven = add_up(done, changes, reached)?;
     (driven.seconds, driven.seed) = (took.as_secs_f64(), plan.seed);
-    (driven.pools, driven.capacity) = (kinds.len() as u64, plan.capacity as u64);
+    (driven.pools, driven.rows, driven.capacity) = (kinds.len() as u64, all, plan.capacity);
     Ok(driven)
+}
+
+/// What falls to so many rows of all.
+fn share_of(capacity: u64, count: u64, all: u64) -> u64 {
+    let share = u128::from(capacity) * u128::from(count) / u128::from(all.max(1));
+    u64::try_from(share).unwrap_or(capacity).max(1)
 }
 
 /// Which row a key means.
 fn row_of(trace: &Trace, key: u32) -> (u8, i64) {
-    let number = trace.names.numbers.get(key as usize).copied();
+    let number = trace.numbers.get(key as usize).copied();
     match (trace.format, number) {
         // Type in the upper five bits, then 18 of the row; the index is of a column.
-        (Some(Format::Orm), Some(word)) => {
+        (Format::Orm, Some(word)) => {
             let kind = u8::try_from(word >> 27 & 0x1F).unwrap_or(0);
             (kind, i64::try_from(word >> 9 & 0x3_FFFF).unwrap_or(0))
         }
@@ -212,14 +235,14 @@ fn row_of(trace: &Trace, key: u32) -> (u8, i64) {
 }
 
 /// The table and the history of all rows; how many there are of each kind.
-async fn prepare(database: &SqlitePool, rows: &[(u8, i64)]) -> Result<BTreeMap<u8, usize>, Fault> {
+async fn prepare(database: &SqlitePool, accesses: &[((u8, i64), Op)]) -> Result<BTreeMap<u8, u64>, Fault> {
     for sql in [
         "CREATE TABLE trace_rows (kind INTEGER, row INTEGER, version INTEGER NOT NULL, PRIMARY KEY (kind, row)) WITHOUT ROWID",
         shop::HISTORY,
     ] {
         sqlx::query(sql).execute(database).await?;
     }
-    let distinct: std::collections::BTreeSet<(u8, i64)> = rows.iter().copied().collect();
+    let distinct: std::collections::BTreeSet<(u8, i64)> = accesses.iter().map(|(row, _)| *row).collect();
     let mut kinds = BTreeMap::new();
     let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
     for (kind, row) in distinct {
@@ -237,9 +260,9 @@ async fn prepare(database: &SqlitePool, rows: &[(u8, i64)]) -> Result<BTreeMap<u
     Ok(kinds)
 }
 
-fn pool(database: &SqlitePool, capacity: usize) -> PoolBuilder<TraceRow> {
+fn pool(database: &SqlitePool, capacity: u64) -> PoolBuilder<TraceRow> {
     let database = database.clone();
-    let pool = Pool::builder().capacity_entries(capacity as u64);
+    let pool = Pool::builder().capacity_entries(capacity);
     pool.loader(move |load: LoadContext<TraceRow>| {
         let database = database.clone();
         let (kind, row) = load.id;
@@ -262,14 +285,16 @@ impl Node {
         let mut random = Random::new(self.plan.seed ^ u64::from(task) << 32);
         let mut done = Done::default();
         let step = usize::try_from(self.plan.threads)?;
-        for (row, turn) in self
-            .rows
+        for ((row, op), turn) in self
+            .accesses
             .iter()
             .skip(usize::try_from(task)?)
             .step_by(step)
             .zip(1_u32..)
         {
-            if random.chance(self.plan.writes) {
+            let is_injected = random.chance(self.plan.writes) && *op == Op::Get;
+            if is_injected || *op != Op::Get {
+                done.injected += u64::from(is_injected);
                 self.write(*row, &mut done).await?;
             } else {
                 self.read(*row, &mut random, &mut done).await?;
@@ -365,6 +390,7 @@ fn add_up(done: Vec<Done>, changes: Vec<Change>, mut reached: Vec<(u64, u64)>) -
     for done in done {
         driven.reads += done.reads;
         driven.writes += done.acknowledged.len() as u64;
+        driven.injected += done.injected;
         hits += done.hits;
         hit.extend(done.hit_nanos);
         miss.extend(done.miss_nanos);
@@ -373,6 +399,16 @@ fn add_up(done: Vec<Done>, changes: Vec<Change>, mut reached: Vec<(u64, u64)>) -
     }
     driven.accesses = driven.reads + driven.writes;
     driven.hit_ratio = crate::demo::figures::percent(hits, driven.reads) / 100.0;
+    driven.tiers = vec![
+        Tier {
+            tier: "memory",
+            ratio: driven.hit_ratio,
+        },
+        Tier {
+            tier: "database",
+            ratio: 1.0 - driven.hit_ratio,
+        },
+    ];
     (driven.hit, driven.miss) = (Times::of(hit), Times::of(miss));
     (driven.commit, driven.lag) = (Times::of(commit), Times::of(lag));
     (driven.checked, driven.stale) = (checker.checked(), checker.stale());

@@ -1,101 +1,172 @@
-//! [`Report`]: what the simulation of a trace gave, as a table, as JSON and as CSV.
-
-use std::time::Duration;
+//! [`Report`]: what the simulation of a trace gave.
 
 use clap::ValueEnum as _;
-use larder_memory::Eviction;
+use larder_server::trace::{
+    Accesses, ByteCurve, Curve, Curves, Hits, Optimum, Policy, Sample, Simulation, Trace, Unit, spread,
+};
 use serde::Serialize;
 
-use super::curve::Curve;
-use super::drive::{Driven, Times};
-use super::formats::Trace;
-use super::ours::Ours;
-use super::plain::{Lfu, Lru, Ring};
-use super::simulate::{self, Cache};
-use super::{Format, optimum};
+use super::capacity::Capacities;
+use super::drive::Driven;
+use super::{figures, table};
 use crate::Output;
-use crate::demo::screen::short;
-use crate::fault::Fault;
+use crate::fault::{Ended, Exit, Fault};
 
-/// Points of the curve that are given.
-const POINTS: u32 = 24;
-
-/// What came of a trace. Ratios are shares of all accesses; capacities are in entries of equal weight.
+/// What came of a trace. Ratios are shares of all reads, byte ratios of all bytes that are read.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    format: Option<String>,
-    accesses: u64,
-    keys: u64,
-    bad_lines: u64,
-    /// At each capacity each policy's hit ratio, the best policy first, then the optimum.
-    capacities: Vec<AtCapacity>,
-    /// LRU's hit ratio by capacity.
-    lru_curve: Vec<Point>,
-    recommended: Recommended,
+    pub(crate) format: Option<String>,
+    pub(crate) accesses: u64,
+    pub(crate) reads: u64,
+    pub(crate) keys: u64,
+    /// Of all keys, each with its last size; none if the trace has no sizes.
+    pub(crate) bytes: Option<u64>,
+    pub(crate) bad_lines: u64,
+    /// At each capacity in entries each policy's hit ratio, the best policy first, beside the optimum.
+    pub(crate) capacities: Vec<AtEntries>,
+    /// At each capacity in bytes the same, beside a reference which is no optimum.
+    pub(crate) capacities_in_bytes: Vec<AtBytes>,
+    /// LRU's hit ratio by capacity: exact.
+    pub(crate) lru_curve: Vec<Point>,
+    /// LRU's by capacity in bytes: exact from the largest key on, if nothing is deleted or changes its size.
+    pub(crate) lru_curve_in_bytes: Vec<BytePoint>,
+    /// The share of keys from which the other curves are estimated; 1 if they are exact.
+    pub(crate) sample_rate: f64,
+    pub(crate) sampled_curves: Vec<Sampled>,
+    pub(crate) recommended: Recommended,
     /// What came of driving it through real pools, if that was asked for.
     pub(crate) driven: Option<Driven>,
 }
 
 #[derive(Debug, Serialize)]
-struct AtCapacity {
-    entries: u64,
-    optimum: f64,
-    policies: Vec<OfPolicy>,
+pub(crate) struct AtEntries {
+    pub(crate) entries: u64,
+    pub(crate) optimum: f64,
+    pub(crate) policies: Vec<OfPolicy>,
 }
 
 #[derive(Debug, Serialize)]
-struct OfPolicy {
-    policy: &'static str,
+pub(crate) struct OfPolicy {
+    pub(crate) policy: &'static str,
     /// Whether pools have it.
-    larder: bool,
-    hit_ratio: f64,
+    pub(crate) larder: bool,
+    pub(crate) hit_ratio: f64,
 }
 
 #[derive(Debug, Serialize)]
-struct Point {
-    entries: u64,
-    hit_ratio: f64,
+pub(crate) struct AtBytes {
+    pub(crate) bytes: u64,
+    /// What is read again latest leaves: of sizes a policy may do better.
+    pub(crate) reference: Ratios,
+    pub(crate) policies: Vec<OfPolicyInBytes>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Ratios {
+    pub(crate) hit_ratio: f64,
+    pub(crate) byte_hit_ratio: f64,
 }
 
 #[derive(Debug, Serialize)]
-struct Recommended {
+pub(crate) struct OfPolicyInBytes {
+    pub(crate) policy: &'static str,
+    pub(crate) larder: bool,
+    #[serde(flatten)]
+    pub(crate) ratios: Ratios,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Point {
+    pub(crate) entries: u64,
+    pub(crate) hit_ratio: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct BytePoint {
+    pub(crate) bytes: u64,
+    #[serde(flatten)]
+    pub(crate) ratios: Ratios,
+}
+
+/// A policy's curve, estimated from a sample.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sampled {
+    pub(crate) policy: &'static str,
+    pub(crate) larder: bool,
+    pub(crate) by_entries: Vec<Point>,
+    pub(crate) by_bytes: Vec<BytePoint>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Recommended {
     /// The smallest capacity whose doubling gains LRU less than a point.
-    doubling_gains_under_a_point: u64,
+    pub(crate) doubling_gains_under_a_point: u64,
     /// The smallest capacity at which LRU is within 5 % of its best ratio.
-    within_five_percent_of_best: u64,
+    pub(crate) within_five_percent_of_best: u64,
+    /// The same in bytes, if the trace has sizes and anything ever hits.
+    pub(crate) doubling_gains_under_a_point_bytes: Option<u64>,
+    pub(crate) within_five_percent_of_best_bytes: Option<u64>,
+}
+
+/// How often is read, and how much: ratios are shares of these.
+#[derive(Clone, Copy)]
+struct Reads(u64, u128);
+
+impl Reads {
+    #[expect(clippy::cast_precision_loss, reason = "a share of a count")]
+    fn ratios(self, hits: Hits) -> Ratios {
+        Ratios {
+            hit_ratio: hits.count as f64 / self.0.max(1) as f64,
+            byte_hit_ratio: hits.bytes as f64 / self.1.max(1) as f64,
+        }
+    }
 }
 
 impl Report {
-    pub(crate) fn of(trace: &Trace, capacities: &[usize], note: impl Fn(&str)) -> Result<Self, Fault> {
+    pub(crate) fn of(trace: &Trace, capacities: &Capacities, note: impl Fn(&str)) -> Result<Self, Fault> {
         let accesses = &trace.accesses;
-        let keys = trace.keys();
-        note(&format!("{} accesses of {keys} keys", accesses.len()));
-        let curve = Curve::of(accesses, keys);
-        let mut at_capacities = Vec::new();
-        for capacity in capacities {
-            at_capacities.push(at_capacity(accesses, keys, *capacity)?);
-            note(&format!("simulated a capacity of {capacity}"));
+        let (reads, read_bytes) = accesses.reads();
+        note(&format!(
+            "{} accesses of {} keys",
+            accesses.len(),
+            accesses.distinct()
+        ));
+        let (mut at_entries, mut at_bytes) = (Vec::new(), Vec::new());
+        let optimum = Optimum::of(accesses);
+        for unit in [Unit::Entries, Unit::Bytes] {
+            for capacity in capacities.in_unit(unit) {
+                let simulation = Simulation::of(unit, *capacity);
+                let (best, all) = simulated(accesses, &optimum, simulation)?;
+                let reads = Reads(reads, read_bytes);
+                match unit {
+                    Unit::Entries => at_entries.push(by_entries(*capacity, reads, best, all)),
+                    Unit::Bytes => at_bytes.push(by_bytes(*capacity, reads, best, all)),
+                }
+                note(&format!("simulated a capacity of {capacity} {}", unit.name()));
+            }
         }
-        let points = curve.points(POINTS).into_iter();
+        let curves = Curves::of(accesses);
+        let (curve, byte_curve) = (&curves.by_entries, curves.by_bytes.as_ref());
+        let sample = Sample::of(accesses);
+        let format = trace.format.to_possible_value();
         Ok(Report {
-            format: trace
-                .format
-                .as_ref()
-                .and_then(Format::to_possible_value)
-                .map(|value| value.get_name().to_owned()),
+            format: format.map(|value| value.get_name().to_owned()),
             accesses: accesses.len() as u64,
-            keys: keys as u64,
+            reads,
+            keys: accesses.distinct() as u64,
+            bytes: accesses.has_sizes().then(|| accesses.total(Unit::Bytes)),
             bad_lines: trace.bad,
-            capacities: at_capacities,
-            lru_curve: points
-                .map(|(entries, hit_ratio)| Point {
-                    entries: entries as u64,
-                    hit_ratio,
-                })
-                .collect(),
+            capacities: at_entries,
+            capacities_in_bytes: at_bytes,
+            lru_curve: exact(curve, accesses),
+            lru_curve_in_bytes: byte_curve.map_or_else(Vec::new, |curve| exact_in_bytes(curve, accesses)),
+            sample_rate: sample.rate(),
+            sampled_curves: sampled(&sample, accesses, &curves)?,
             recommended: Recommended {
-                doubling_gains_under_a_point: curve.doubling_gains_little() as u64,
-                within_five_percent_of_best: curve.within(0.95) as u64,
+                doubling_gains_under_a_point: curve.doubling_gains_little(),
+                within_five_percent_of_best: curve.within(0.95),
+                doubling_gains_under_a_point_bytes: byte_curve.and_then(ByteCurve::doubling_gains_little),
+                within_five_percent_of_best_bytes: byte_curve.and_then(|curve| curve.within(0.95)),
             },
             driven: None,
         })
@@ -105,145 +176,126 @@ impl Report {
         if output.json {
             return output.say(&serde_json::to_string_pretty(self)?);
         }
-        output.say(&if as_csv { self.csv() } else { self.table() })
+        output.say(&if as_csv {
+            figures::csv(self)?
+        } else {
+            table::table(self)
+        })
     }
+}
 
-    fn csv(&self) -> String {
-        let mut lines = vec!["entries,policy,larder,hit_ratio".to_owned()];
-        for at in &self.capacities {
-            for of in &at.policies {
-                lines.push(format!(
-                    "{},{},{},{:.6}",
-                    at.entries, of.policy, of.larder, of.hit_ratio
-                ));
+fn found(broken: impl std::fmt::Display) -> Fault {
+    Ended::fault(Exit::Found, broken.to_string())
+}
+
+/// What hits at best, and under each policy.
+fn simulated(
+    accesses: &Accesses,
+    optimum: &Optimum<'_>,
+    simulation: Simulation,
+) -> Result<(Hits, Vec<(Policy, Hits)>), Fault> {
+    let best = optimum.hits(simulation);
+    let mut all = Vec::new();
+    for policy in Policy::ALL {
+        let hits = simulation.run(policy, accesses).map_err(found)?;
+        simulation.hold_to(policy, hits, best).map_err(found)?;
+        all.push((policy, hits));
+    }
+    all.sort_by_key(|(_, hits)| std::cmp::Reverse((hits.count, hits.bytes)));
+    Ok((best, all))
+}
+
+fn by_entries(entries: u64, reads: Reads, best: Hits, all: Vec<(Policy, Hits)>) -> AtEntries {
+    let policies = all.into_iter().map(|(policy, hits)| OfPolicy {
+        policy: policy.name(),
+        larder: policy.is_of_pools(),
+        hit_ratio: reads.ratios(hits).hit_ratio,
+    });
+    AtEntries {
+        entries,
+        optimum: reads.ratios(best).hit_ratio,
+        policies: policies.collect(),
+    }
+}
+
+fn by_bytes(bytes: u64, reads: Reads, best: Hits, all: Vec<(Policy, Hits)>) -> AtBytes {
+    let policies = all.into_iter().map(|(policy, hits)| OfPolicyInBytes {
+        policy: policy.name(),
+        larder: policy.is_of_pools(),
+        ratios: reads.ratios(hits),
+    });
+    AtBytes {
+        bytes,
+        reference: reads.ratios(best),
+        policies: policies.collect(),
+    }
+}
+
+fn exact(curve: &Curve, accesses: &Accesses) -> Vec<Point> {
+    let capacities = spread(1, accesses.total(Unit::Entries)).into_iter();
+    capacities
+        .map(|entries| Point {
+            entries,
+            hit_ratio: curve.ratio(entries),
+        })
+        .collect()
+}
+
+/// From about what one key weighs on.
+fn bytes_from(accesses: &Accesses) -> u64 {
+    accesses.total(Unit::Bytes) / (accesses.distinct() as u64).max(1)
+}
+
+fn exact_in_bytes(curve: &ByteCurve, accesses: &Accesses) -> Vec<BytePoint> {
+    let capacities = spread(bytes_from(accesses), accesses.total(Unit::Bytes)).into_iter();
+    capacities
+        .map(|bytes| {
+            let (hit_ratio, byte_hit_ratio) = curve.ratios(bytes);
+            BytePoint {
+                bytes,
+                ratios: Ratios {
+                    hit_ratio,
+                    byte_hit_ratio,
+                },
             }
-            lines.push(format!("{},optimum,false,{:.6}", at.entries, at.optimum));
-        }
-        lines.join("\n")
-    }
+        })
+        .collect()
+}
 
-    fn table(&self) -> String {
-        let mut lines = vec![format!("{} accesses of {} keys", self.accesses, self.keys)];
-        for at in &self.capacities {
-            lines.push(format!(
-                "\ncapacity {} ({:.2} % of the keys)",
-                at.entries,
-                share(at.entries, self.keys) * 100.0
-            ));
-            for of in &at.policies {
-                let own = if of.larder { "in pools" } else { "" };
-                let part = if at.optimum > 0.0 {
-                    of.hit_ratio / at.optimum
-                } else {
-                    1.0
+/// The curves of all policies but LRU's in entries, which is exact elsewhere.
+fn sampled(sample: &Sample, accesses: &Accesses, curves_of_all: &Curves) -> Result<Vec<Sampled>, Fault> {
+    let mut curves = Vec::new();
+    let least = sample.entries_min();
+    for policy in Policy::ALL {
+        let (mut by_entries, mut by_bytes) = (Vec::new(), Vec::new());
+        let all = accesses.total(Unit::Entries);
+        for entries in spread(least, all) {
+            if policy == Policy::Lru || entries < least {
+                continue;
+            }
+            let whole = Simulation::of(Unit::Entries, entries);
+            let (hit_ratio, _) = sample.ratios(policy, whole, curves_of_all).map_err(found)?;
+            by_entries.push(Point { entries, hit_ratio });
+        }
+        if accesses.has_sizes() {
+            let least = bytes_from(accesses).saturating_mul(least);
+            for bytes in spread(least, accesses.total(Unit::Bytes)) {
+                let whole = Simulation::of(Unit::Bytes, bytes);
+                let (hit_ratio, byte_hit_ratio) =
+                    sample.ratios(policy, whole, curves_of_all).map_err(found)?;
+                let ratios = Ratios {
+                    hit_ratio,
+                    byte_hit_ratio,
                 };
-                let line = format!(
-                    "  {:<16} {:>6.2} %  {:>5.3} of the optimum  {own}",
-                    of.policy,
-                    of.hit_ratio * 100.0,
-                    part
-                );
-                lines.push(line.trim_end().to_owned());
+                by_bytes.push(BytePoint { bytes, ratios });
             }
-            lines.push(format!("  {:<16} {:>6.2} %", "optimum", at.optimum * 100.0));
         }
-        lines.push("\nLRU by capacity".to_owned());
-        for point in &self.lru_curve {
-            lines.push(format!(
-                "  {:>10}  {:>6.2} %",
-                point.entries,
-                point.hit_ratio * 100.0
-            ));
-        }
-        let Recommended {
-            doubling_gains_under_a_point: little,
-            within_five_percent_of_best: near,
-        } = self.recommended;
-        lines.push(format!("\nbeyond {little} entries, doubling gains less than a point; {near} are within 5 % of the best ratio"));
-        if let Some(driven) = &self.driven {
-            lines.extend(of_driven(driven));
-        }
-        lines.join("\n")
-    }
-}
-
-fn of_driven(driven: &Driven) -> Vec<String> {
-    let times = |times: Times| {
-        let [p50, p99] = [times.p50, times.p99].map(|seconds| short(Duration::from_secs_f64(seconds)));
-        format!("p50 {p50:>8}  p99 {p99:>8}")
-    };
-    let mut lines = vec![
-        format!(
-            "\ndriven: {} accesses through {} pools of {} entries in all, {} of them writes (seed {}), in {:.1} s",
-            driven.accesses, driven.pools, driven.capacity, driven.writes, driven.seed, driven.seconds
-        ),
-        format!("  from memory  {:>6.2} %", driven.hit_ratio * 100.0),
-        format!("  hit          {}", times(driven.hit)),
-        format!("  miss         {}", times(driven.miss)),
-    ];
-    if driven.writes > 0 {
-        lines.push(format!("  commit       {}", times(driven.commit)));
-        lines.push(format!(
-            "  lag          {}   from commit to applied by another node",
-            times(driven.lag)
-        ));
-    }
-    lines.push(format!(
-        "  checked      {} reads, STALE {}",
-        driven.checked, driven.stale
-    ));
-    lines.extend(
-        driven
-            .evidence
-            .first()
-            .map(|first| format!("  first evidence: {first}")),
-    );
-    lines
-}
-
-fn at_capacity(accesses: &[u32], keys: usize, capacity: usize) -> Result<AtCapacity, Fault> {
-    let best = optimum::hits(accesses, keys, capacity);
-    let mut policies = Vec::new();
-    let all: [(&'static str, bool, Box<dyn Cache>); 7] = [
-        (
-            "AdaptiveTinyLfu",
-            true,
-            Box::new(Ours::new(Eviction::AdaptiveTinyLfu, keys, capacity)),
-        ),
-        (
-            "S3-FIFO",
-            true,
-            Box::new(Ours::new(Eviction::S3Fifo, keys, capacity)),
-        ),
-        (
-            "SIEVE",
-            true,
-            Box::new(Ours::new(Eviction::Sieve, keys, capacity)),
-        ),
-        ("LRU", true, Box::new(Lru::new(keys, capacity))),
-        ("CLOCK", false, Box::new(Ring::clock(keys, capacity))),
-        ("FIFO", false, Box::new(Ring::fifo(keys, capacity))),
-        ("LFU", false, Box::new(Lfu::new(keys, capacity))),
-    ];
-    for (policy, larder, mut cache) in all {
-        let hits = simulate::hits(policy, &mut *cache, accesses, capacity)?;
-        simulate::hold_to(policy, hits, best, capacity)?;
-        policies.push(OfPolicy {
-            policy,
-            larder,
-            hit_ratio: share(hits, accesses.len() as u64),
+        curves.push(Sampled {
+            policy: policy.name(),
+            larder: policy.is_of_pools(),
+            by_entries,
+            by_bytes,
         });
     }
-    policies.sort_by(|one, other| other.hit_ratio.total_cmp(&one.hit_ratio));
-    Ok(AtCapacity {
-        entries: capacity as u64,
-        optimum: share(best, accesses.len() as u64),
-        policies,
-    })
-}
-
-fn share(part: u64, whole: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a share of a count")]
-    let share = part as f64 / whole.max(1) as f64;
-    share
+    Ok(curves)
 }

@@ -17,6 +17,12 @@ mod luck;
 // The demo on a terminal.
 #[cfg(target_os = "linux")]
 mod terminal;
+// Traces with sizes, sets and deletes; every figure in every form.
+mod sizes;
+// What the simulated caches do, held against plain models.
+mod simulation;
+// Commands that are told to end.
+mod interrupt;
 // What every command does with its arguments.
 mod usage;
 

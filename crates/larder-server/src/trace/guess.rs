@@ -9,10 +9,11 @@ const LOOKED_AT: usize = 100_000;
 type Reading = fn(&[u8]) -> Vec<u64>;
 
 /// A line for each reading: the first numbers, how many are distinct, and how many neighbours are one apart. The right reading has few distinct
-/// numbers, or many neighbours.
-pub(crate) fn table(bytes: &[u8]) -> String {
+/// numbers, or many neighbours. `bytes` are how it begins, `len` how long it is.
+#[must_use]
+pub fn table(bytes: &[u8], len: u64) -> String {
     let mut table = String::from("format  distinct  one apart  first numbers\n");
-    let readings: [(&str, usize, Reading); 4] = [
+    let readings: [(&str, u64, Reading); 4] = [
         ("i32be", 4, |bytes| {
             numbers::<4>(bytes, |word| u64::from(u32::from_be_bytes(word)))
         }),
@@ -23,7 +24,7 @@ pub(crate) fn table(bytes: &[u8]) -> String {
         ("i64le", 8, |bytes| numbers::<8>(bytes, u64::from_le_bytes)),
     ];
     for (name, width, read) in readings {
-        if !bytes.len().is_multiple_of(width) {
+        if !len.is_multiple_of(width) {
             table.push_str(&format!("{name:<6}  its length is no multiple of {width}\n"));
             continue;
         }
