@@ -19,12 +19,23 @@ pub mod frame;
 mod row;
 mod target_text;
 mod token;
+#[cfg(feature = "replay")]
+mod trace;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The names of the checks of parts above core, which are built with the part's feature only.
-pub const OF_PARTS: &[&str] = &["container", "row"];
+pub const OF_PARTS: &[&str] = &[
+    "container",
+    "row",
+    "trace",
+    "trace_arc",
+    "trace_csv",
+    "trace_keys",
+    "trace_text",
+    "trace_words",
+];
 
 /// Every check that is built, by the name of its fuzz target and of the folder of its seeds.
 pub const CHECKS: &[Check] = &[
@@ -57,6 +68,36 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "token",
         run: token::check,
+    },
+    #[cfg(feature = "replay")]
+    Check {
+        name: "trace",
+        run: trace::check,
+    },
+    #[cfg(feature = "replay")]
+    Check {
+        name: "trace_keys",
+        run: trace::keys,
+    },
+    #[cfg(feature = "replay")]
+    Check {
+        name: "trace_csv",
+        run: trace::csv,
+    },
+    #[cfg(feature = "replay")]
+    Check {
+        name: "trace_text",
+        run: trace::text,
+    },
+    #[cfg(feature = "replay")]
+    Check {
+        name: "trace_arc",
+        run: trace::arc,
+    },
+    #[cfg(feature = "replay")]
+    Check {
+        name: "trace_words",
+        run: trace::words,
     },
 ];
 

@@ -49,6 +49,8 @@ pub struct Bounds {
     pub unpacked_bytes_max: u64,
     /// How long a line may be; at least 1.
     pub line_bytes_max: usize,
+    /// How many accesses there may be; less than 2^32.
+    pub accesses_max: usize,
 }
 
 impl Default for Bounds {
@@ -56,6 +58,7 @@ impl Default for Bounds {
         Bounds {
             unpacked_bytes_max: limits::UNPACKED_BYTES_MAX,
             line_bytes_max: limits::LINE_BYTES_MAX,
+            accesses_max: limits::ACCESSES_MAX,
         }
     }
 }
@@ -122,6 +125,7 @@ enum Seen {
 /// A trace while it is read.
 struct Reading {
     trace: Trace,
+    bounds: Bounds,
     limit: usize,
     numbered: HashMap<u64, u32>,
     texts: HashMap<Box<[u8]>, u32>,
@@ -183,6 +187,7 @@ fn read_plain(
             first_bad: None,
             format,
         },
+        bounds,
         limit: first.map_or(usize::MAX, |first| usize::try_from(first).unwrap_or(usize::MAX)),
         numbered: HashMap::new(),
         texts: HashMap::new(),
@@ -209,28 +214,38 @@ fn read_plain(
     Err(Unread::Damaged(why.to_owned()))
 }
 
-fn too_long() -> Unread {
-    Unread::Damaged(format!("there are more than {} accesses", limits::ACCESSES_MAX))
-}
-
 impl Reading {
     fn is_full(&self) -> bool {
         self.trace.accesses.len() >= self.limit
     }
 
+    /// The number of the next key that was not there before.
+    fn next_number(&self, keys: usize) -> Result<u32, Unread> {
+        if self.trace.accesses.len() < self.bounds.accesses_max
+            && let Ok(next) = u32::try_from(keys)
+        {
+            return Ok(next);
+        }
+        Err(Unread::Damaged(format!(
+            "there are more than {} accesses: read its beginning with --first",
+            self.bounds.accesses_max
+        )))
+    }
+
     fn number(&mut self, key: u64) -> Result<(), Unread> {
+        let next = self.next_number(self.trace.numbers.len())?;
         let numbers = &mut self.trace.numbers;
-        let next = u32::try_from(numbers.len()).map_err(|_| too_long())?;
         let key = *self.numbered.entry(key).or_insert_with(|| {
             numbers.push(key);
             next
         });
-        self.push(key, Op::Get, 0)
+        self.trace.accesses.push(key, Op::Get, 0);
+        Ok(())
     }
 
     /// Of no size, if none was said: then its last size counts.
     fn text(&mut self, key: &[u8], op: Op, size: Option<u64>) -> Result<(), Unread> {
-        let next = u32::try_from(self.texts.len()).map_err(|_| too_long())?;
+        let next = self.next_number(self.texts.len())?;
         let known = self.texts.get(key).copied();
         let key = known.unwrap_or_else(|| {
             self.texts.insert(key.into(), next);
@@ -243,13 +258,6 @@ impl Reading {
             *last = size.unwrap_or(*last);
         }
         let size = *last;
-        self.push(key, op, size)
-    }
-
-    fn push(&mut self, key: u32, op: Op, size: u64) -> Result<(), Unread> {
-        if self.trace.accesses.len() == limits::ACCESSES_MAX {
-            return Err(too_long());
-        }
         self.trace.accesses.push(key, op, size);
         Ok(())
     }
@@ -343,7 +351,8 @@ impl Reading {
         else {
             return Ok(Seen::Bad);
         };
-        if line.number == 1 && time.parse_number().is_none() && op.eq_ignore_ascii_case(b"op") {
+        let is_first = self.trace.accesses.is_empty() && self.trace.bad == 0;
+        if is_first && time.parse_number().is_none() && op.eq_ignore_ascii_case(b"op") {
             return Ok(Seen::Header);
         }
         let known = [("get", Op::Get), ("set", Op::Set), ("delete", Op::Delete)];

@@ -12,8 +12,8 @@ pub const LINE_BYTES_MAX: usize = 64 << 10;
 /// The most blocks that one line of a list may stand for. Greater numbers mean that the file is something else.
 pub const BLOCKS_MAX: u64 = 1 << 20;
 
-/// The most accesses of a trace: they are kept as numbers of 32 bits, of which the greatest means none.
-pub const ACCESSES_MAX: usize = u32::MAX as usize - 1;
+/// The most accesses of a trace: 268,435,456, which take 1 GiB. A line of a list may stand for a million of them.
+pub const ACCESSES_MAX: usize = 1 << 28;
 
 /// The largest thing that is accessed, in bytes: 1 TiB. A greater size means that the line is something else.
 pub const SIZE_BYTES_MAX: u64 = 1 << 40;

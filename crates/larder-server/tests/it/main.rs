@@ -17,6 +17,8 @@ mod luck;
 // The demo on a terminal.
 #[cfg(target_os = "linux")]
 mod terminal;
+// Bytes as they may come: the seeds of the fuzz targets, and the bounds of reading.
+mod seeds;
 // Traces with sizes, sets and deletes; every figure in every form.
 mod sizes;
 // What the simulated caches do, held against plain models.
