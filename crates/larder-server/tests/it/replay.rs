@@ -30,7 +30,7 @@ fn said(folder: &Path, arguments: &[&str]) -> Value {
 
 /// Whatever it is written in, it is the same trace.
 ///
-/// Contract: S136 (partial: not from archives of others)
+/// Contract: S136
 #[test]
 fn a_trace_is_read_in_every_form() {
     let folder = tempfile::tempdir().unwrap();

