@@ -34,7 +34,7 @@ pub enum AdviceCode {
     A07,
     /// A pool's entity was never named in 10,000 rows.
     A08,
-    /// A pool cannot be verified: it has no loader, or nobody said how its values are compared.
+    /// Pools cannot be verified: they have no loader, or nobody said how their values are compared.
     A10,
     /// The database is set to lose what it has acknowledged, or to be slow.
     A11,

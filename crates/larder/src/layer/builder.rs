@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select;
 use larder_core::sync::{AtomicU64, Mutex};
 use larder_core::{
     BoxFuture, Clock, Entropy, Fence, Runtime, Source, SourceId, Storage, SystemClock, SystemEntropy,
@@ -33,6 +34,8 @@ use super::verify::{Same, Verified};
 use super::{Layer, Shared, verifier};
 use crate::{Error, Problem};
 
+/// How long an opening waits for the advisor.
+const ADVICE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a relay may rest between two looks: it does not say what it was told.
 const RELAY_PERIOD: Duration = POLL_RANGE.1;
 
@@ -239,7 +242,9 @@ impl LayerBuilder {
         };
         shared.data_dir = data_dir;
         let shared = Arc::new(shared);
-        shared.advise().await;
+        // Whoever opens a layer does not wait for a database that is busy; the advisor looks again in a minute.
+        let over = shared.runtime.sleep(ADVICE_WITHIN);
+        drop(select(Box::pin(shared.advise()), over).await);
         verifier::start(&shared, verify_rate);
         advice::start(&shared);
         Ok(Layer { shared })

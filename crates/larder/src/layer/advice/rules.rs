@@ -1,6 +1,7 @@
 //! The rules of the advisor: each looks at one thing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::sync::Ordering;
@@ -35,10 +36,10 @@ impl Shared {
         found.extend(self.silent_transactions());
         found.extend(debug_build());
         found.extend(self.limits());
+        found.extend(self.unverified(&pools));
         for pool in &pools {
             found.extend(self.without_an_end(&**pool));
             found.extend(self.never_named(&**pool));
-            found.extend(self.unverified(&**pool));
             found.extend(ending_together(&**pool));
         }
         for log in &self.logs {
@@ -107,22 +108,42 @@ impl Shared {
         (!is_named).then(|| Advice::new(AdviceCode::A08, text()))
     }
 
-    /// A10.
-    fn unverified(&self, pool: &dyn AnyPool) -> Option<Advice> {
-        let is_verified = self.verified.iter().any(|verified| {
-            verified.has_origin() && verified.entity() == pool.name() && verified.label() == pool.label()
-        });
-        let text = || match pool.loader_label() {
-            None => format!(
-                "{} has no loader: nothing in it is compared with its origin",
-                named(pool)
-            ),
-            Some(_) => format!(
-                "{} was not given as verified: nothing in it is compared with its origin",
-                named(pool)
-            ),
+    /// A10: of pools without an origin, one for each; of the others that nobody compares with theirs, one for all.
+    fn unverified(&self, pools: &[Arc<dyn AnyPool>]) -> Vec<Advice> {
+        let (with, without): (Vec<_>, Vec<_>) = pools.iter().partition(|pool| pool.loader_label().is_some());
+        let advice = |text| Advice::new(AdviceCode::A10, text);
+        let mut found: Vec<Advice> = without
+            .into_iter()
+            .map(|pool| {
+                advice(format!(
+                    "{} has no loader: nothing in it is compared with its origin",
+                    named(&**pool)
+                ))
+            })
+            .collect();
+        let is_verified = |pool: &Arc<dyn AnyPool>| {
+            let mut verified = self.verified.iter();
+            verified.any(|verified| verified.entity() == pool.name() && verified.label() == pool.label())
         };
-        (!is_verified).then(|| Advice::new(AdviceCode::A10, text()))
+        let unverified: Vec<String> = with
+            .into_iter()
+            .filter(|pool| !is_verified(pool))
+            .map(|pool| named(&**pool))
+            .collect();
+        if !unverified.is_empty() {
+            let first = unverified
+                .iter()
+                .take(PLACES_NAMED)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", ");
+            found.push(advice(format!(
+                "{} of {} pools are never compared with their origin: {first}",
+                unverified.len(),
+                pools.len()
+            )));
+        }
+        found
     }
 
     /// A20.
@@ -150,7 +171,7 @@ fn is_nearly_full(used: usize, most: usize) -> bool {
 }
 
 /// A01.
-fn memory(pools: &[std::sync::Arc<dyn AnyPool>]) -> Option<Advice> {
+fn memory(pools: &[Arc<dyn AnyPool>]) -> Option<Advice> {
     let may_hold: f64 = pools.iter().map(|pool| bytes_when_full(&**pool)).sum();
     let there_is = memory_there_is()?;
     #[expect(clippy::cast_precision_loss, reason = "a share of many bytes")]
