@@ -5,7 +5,7 @@
 
 mod rules;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,7 +158,7 @@ pub(super) struct Advisor {
 #[derive(Default)]
 struct Named {
     rows: AtomicU64,
-    entities: Mutex<BTreeMap<EntityName, u64>>,
+    entities: Mutex<HashSet<EntityName>>,
     /// Everything was named: by a widening, or by a row.
     all: AtomicU64,
 }
@@ -169,16 +169,17 @@ const NAMED_MAX: usize = 4_096;
 impl Sink for Named {
     fn apply(&self, rows: &[Invalidation], _at: Position) -> Result<Settled, SinkError> {
         let mut entities = self.entities.lock();
+        let mut note = |entity: &EntityName| {
+            if !entities.contains(entity) && entities.len() < NAMED_MAX {
+                entities.insert(entity.clone());
+            }
+        };
         for row in rows {
             match row.target() {
-                Target::Entity { entity, .. }
-                    if entities.len() < NAMED_MAX || entities.contains_key(entity) =>
-                {
-                    *entities.entry(entity.clone()).or_default() += 1;
-                }
+                Target::Entity { entity, .. } => note(entity),
                 Target::Collection { name } => {
                     if let Ok(entity) = EntityName::new(name.as_str()) {
-                        *entities.entry(entity).or_default() += 1;
+                        note(&entity);
                     }
                 }
                 Target::Everything | Target::Namespace { .. } => {
@@ -187,6 +188,7 @@ impl Sink for Named {
                 _ => {}
             }
         }
+        drop(entities);
         let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         self.rows.fetch_add(count, Ordering::Relaxed);
         Ok(Settled::at_once())

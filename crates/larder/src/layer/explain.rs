@@ -124,6 +124,8 @@ impl Verdict {
             match explanation.state {
                 EntryState::Live if certainty == Certainty::Sure => Verdict::Fresh,
                 EntryState::Live => Verdict::Unsure,
+                // What a pool does not believe while the node is unsure.
+                EntryState::Absent if explanation.resident.is_some() => Verdict::Unsure,
                 EntryState::Fenced => {
                     let by = explanation.deciding.and_then(|at| explanation.targets.get(at));
                     by.map_or(Verdict::Expired, |by| Verdict::Ended {

@@ -98,7 +98,7 @@ impl Shared {
             return None;
         }
         let entities = named_by.entities.lock();
-        let is_named = entities.keys().any(|entity| entity.as_str() == pool.name());
+        let is_named = entities.iter().any(|entity| entity.as_str() == pool.name());
         let text = || {
             format!(
                 "{} is kept, and none of {rows} rows has named its entity",
