@@ -7,6 +7,7 @@
 
 pub mod bursts;
 pub mod fence;
+mod lags;
 pub mod layer;
 pub mod memory;
 pub mod outbox;

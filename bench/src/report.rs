@@ -76,7 +76,8 @@ impl fmt::Display for Row {
             Some((peer, value)) => (peer.as_str(), number(*value)),
             None => ("-", "-".to_owned()),
         };
-        let ratio = self.ratio().map_or_else(|| "-".to_owned(), ratio_shown);
+        let told = self.ratio().filter(|ratio| ratio.is_finite());
+        let ratio = told.map_or_else(|| "-".to_owned(), ratio_shown);
         let Self {
             benchmark,
             case,

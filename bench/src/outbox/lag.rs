@@ -9,10 +9,8 @@
 //! follower on a thread and a fence of its own; commits reach it by its source alone. It is hinted when the commit returns, so how
 //! long that took stands beside it: now and then a commit of SQLite puts the write-ahead log back into the file, with an `fsync`.
 
-mod clock;
 mod other;
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -25,14 +23,11 @@ use larder_outbox::{Follower, Outbox};
 use sqlx::Sqlite;
 use tokio::runtime::Runtime;
 
-use self::other::{OtherProcess, ROLE, Role};
+use self::other::Role;
 use super::{Database, FILE, Outcome, body, runtime};
+use crate::lags::{self, Applied, COMMITS, Lags, OtherProcess, Pauses};
 use crate::{ROUNDS, Report, Row, Target};
 
-/// Commits of a round.
-const COMMITS: usize = 60;
-/// The shortest and the longest pause between two commits, in microseconds.
-const PAUSE_MICROS: (u64, u64) = (5_000, 40_000);
 /// Within what time everything must have been applied.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -41,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// When a database or a process cannot be made, or standard output cannot be written.
 pub fn lag(report: Report) -> Outcome {
-    if let Some(role) = std::env::var_os(ROLE) {
+    if let Some(role) = lags::role() {
         return other::play(&role);
     }
     let runtime = runtime()?;
@@ -59,13 +54,6 @@ struct Commit {
     /// How long it took to return.
     took: Duration,
 }
-
-/// When what has which mark was applied.
-type Applied = BTreeMap<u64, Duration>;
-
-/// The lags of the rounds of one subject, in milliseconds.
-#[derive(Default)]
-struct Lags(Vec<Vec<f64>>);
 
 fn polled(report: Report, runtime: &Runtime, database: &Database, outbox: &Outbox<Sqlite>) -> Outcome {
     let roles = [Role::Follower, Role::FollowerAtIntervals, Role::Poller];
@@ -107,7 +95,7 @@ fn seen_by(
     outbox: &Outbox<Sqlite>,
     round: usize,
 ) -> Result<Vec<f64>, Box<dyn Error>> {
-    let mut other = OtherProcess::start(role, file)?;
+    let mut other = OtherProcess::start(role.word(), file)?;
     let commits = runtime.block_on(commit(outbox, round))?;
     let mark = |commit: &Commit| match role {
         Role::Follower | Role::FollowerAtIntervals => commit.position,
@@ -164,14 +152,14 @@ fn seen_here(
     let commits = thread::scope(|scope| {
         let running = scope.spawn(move || own.block_on(following));
         let commits = runtime.block_on(commit(outbox, round));
-        let until = clock::now() + PATIENCE;
+        let until = lags::now() + PATIENCE;
         let is_all = |commits: &Vec<Commit>| {
             let applied = applied.lock().expect("no sink panics");
             commits
                 .iter()
                 .all(|commit| applied.contains_key(&commit.position))
         };
-        while commits.as_ref().is_ok_and(|commits| !is_all(commits)) && clock::now() < until {
+        while commits.as_ref().is_ok_and(|commits| !is_all(commits)) && lags::now() < until {
             thread::sleep(Duration::from_millis(5));
         }
         stop.abort();
@@ -203,7 +191,7 @@ async fn commit(outbox: &Outbox<Sqlite>, round: usize) -> Result<Vec<Commit>, Bo
             .execute(transaction.connection())
             .await?
             .last_insert_rowid();
-        let at = clock::now();
+        let at = lags::now();
         let _ = transaction.commit().await?;
         let position = recorded
             .position()
@@ -212,7 +200,7 @@ async fn commit(outbox: &Outbox<Sqlite>, round: usize) -> Result<Vec<Commit>, Bo
             position: position.get(),
             row: u64::try_from(row)?,
             at,
-            took: clock::now() - at,
+            took: lags::now() - at,
         });
     }
     Ok(commits)
@@ -230,49 +218,12 @@ fn lags(commits: &[Commit], applied: &Applied, mark: impl Fn(&Commit) -> u64) ->
     commits.iter().map(lag).collect()
 }
 
-impl Lags {
-    /// Of all rounds together.
-    fn percentile(&self, percent: usize) -> f64 {
-        percentile(self.0.concat(), percent)
-    }
-
-    /// How many times as long as the other's, in each round.
-    fn over(&self, other: &Lags, percent: usize) -> Vec<f64> {
-        let each = |lags: &Lags| {
-            let rounds = lags.0.iter().map(|round| percentile(round.clone(), percent));
-            rounds.collect::<Vec<_>>()
-        };
-        let both = each(self).into_iter().zip(each(other));
-        both.map(|(own, others)| own / others).collect()
-    }
-}
-
-/// The smallest value that so many percent of the values do not exceed.
-fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    let rank = (values.len() * percent).div_ceil(100);
-    values[rank.saturating_sub(1)]
-}
-
-/// Random pauses that can be drawn again (`SplitMix64`).
-struct Pauses(u64);
-
-impl Pauses {
-    fn next(&mut self) -> Duration {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let (shortest, longest) = PAUSE_MICROS;
-        Duration::from_micros(shortest + (mixed ^ (mixed >> 31)) % (longest - shortest))
-    }
-}
-
 /// A sink that notes when it was told of which commit.
 struct Noting(Arc<Mutex<Applied>>);
 
 impl Sink for Noting {
     fn apply(&self, rows: &[Invalidation], _at: Position) -> Result<Settled, SinkError> {
-        let now = clock::now();
+        let now = lags::now();
         let mut applied = self.0.lock().map_err(|_| SinkError::new("a sink panicked"))?;
         for row in rows {
             applied.entry(row.position().get()).or_insert(now);
@@ -282,31 +233,5 @@ impl Sink for Noting {
 
     fn widen(&self, _target: &larder_core::Target) -> Result<Settled, SinkError> {
         Ok(Settled::at_once())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_values_that_were_measured() {
-        let values: Vec<f64> = (1..=300).rev().map(f64::from).collect();
-        assert_eq!(percentile(values.clone(), 50), 150.0);
-        assert_eq!(percentile(values, 99), 297.0);
-        assert_eq!(percentile(vec![7.0], 99), 7.0);
-    }
-
-    #[test]
-    fn pauses_are_in_their_range_and_come_again() {
-        let drawn = |seed| {
-            let mut pauses = Pauses(seed);
-            (0..100).map(|_| pauses.next()).collect::<Vec<_>>()
-        };
-        let (shortest, longest) = PAUSE_MICROS;
-        let range = Duration::from_micros(shortest)..Duration::from_micros(longest);
-        assert!(drawn(1).iter().all(|pause| range.contains(pause)));
-        assert_eq!(drawn(1), drawn(1));
-        assert_ne!(drawn(1), drawn(2));
     }
 }

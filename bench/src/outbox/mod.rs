@@ -43,11 +43,11 @@ use crate::Outcome;
 use crate::{Measured, Report, Row, Target};
 
 /// The database's name in its folder.
-const FILE: &str = "bench.db";
+pub(crate) const FILE: &str = "bench.db";
 
 /// A database in a folder that goes with it.
 pub(crate) struct Database {
-    folder: TempDir,
+    pub(crate) folder: TempDir,
     pub(crate) pool: SqlitePool,
 }
 
@@ -92,7 +92,7 @@ impl Database {
 const BYTES: &str = "SELECT coalesce(sum(pgsize), 0) FROM dbstat
     WHERE name IN (SELECT name FROM sqlite_schema WHERE tbl_name = ?)";
 
-fn options(file: &Path) -> SqliteConnectOptions {
+pub(crate) fn options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)

@@ -1,13 +1,7 @@
-//! The other process: this program, started anew with a variable that says what it is to be there.
-//!
-//! It writes a line `ready` when it has found the end of the log, and then a line for each row that it has applied: the row's mark
-//! and when, in nanoseconds of the clock that both processes share. It ends when it is killed, and by itself after a minute.
+//! The other process's part: a follower, or what services write by hand.
 
-use std::error::Error;
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,20 +11,12 @@ use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::time::MissedTickBehavior;
 
-use super::clock;
 use crate::Outcome;
+use crate::lags;
 use crate::outbox::{options, runtime};
 
-/// Says what the process is to be.
-pub(super) const ROLE: &str = "LARDER_BENCH_LAG";
-/// Says in which file.
-const DATABASE: &str = "LARDER_BENCH_DATABASE";
-
-const READY: &str = "ready";
 /// How often everybody asks.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// After this it ends by itself, should nobody be there to end it.
-const LIFETIME: Duration = Duration::from_secs(60);
 
 /// What the other process is.
 #[derive(Clone, Copy, Debug)]
@@ -43,59 +29,10 @@ pub(super) enum Role {
     Poller,
 }
 
-/// The other process, as long as this lives.
-pub(super) struct OtherProcess {
-    process: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl OtherProcess {
-    /// Starts it, and waits until it has found the end of the log.
-    pub(super) fn start(role: Role, file: &Path) -> Result<Self, Box<dyn Error>> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .arg("lag")
-            .env(ROLE, role.word())
-            .env(DATABASE, file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = process.stdout.take().ok_or("the output was piped")?;
-        let mut other = OtherProcess {
-            process,
-            lines: BufReader::new(output).lines(),
-        };
-        let line = other.line()?;
-        if line == READY {
-            Ok(other)
-        } else {
-            Err(format!("the other process says `{line}`").into())
-        }
-    }
-
-    /// The mark of the next row that it has applied, and when.
-    pub(super) fn applied(&mut self) -> Result<(u64, Duration), Box<dyn Error>> {
-        let line = self.line()?;
-        let (mark, at) = line.split_once(' ').ok_or("a line is a mark and a time")?;
-        Ok((mark.parse()?, Duration::from_nanos(at.parse()?)))
-    }
-
-    fn line(&mut self) -> Result<String, Box<dyn Error>> {
-        Ok(self.lines.next().ok_or("the other process has ended")??)
-    }
-}
-
-impl Drop for OtherProcess {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 impl Role {
     const ALL: [Role; 3] = [Role::Follower, Role::FollowerAtIntervals, Role::Poller];
 
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Role::Follower => "follower",
             Role::FollowerAtIntervals => "follower-at-intervals",
@@ -108,18 +45,14 @@ impl Role {
 pub(super) fn play(role: &OsStr) -> Outcome {
     let role = Role::ALL.into_iter().find(|known| known.word() == role);
     let role = role.ok_or("the other process does not know what it is to be")?;
-    let file = PathBuf::from(std::env::var_os(DATABASE).ok_or("no database is named")?);
-    runtime()?.block_on(async {
-        let playing = async {
-            match role {
-                Role::Follower => follow(&file, None).await,
-                Role::FollowerAtIntervals => follow(&file, Some(INTERVAL)).await,
-                Role::Poller => poll(&file).await,
-            }
-        };
-        // Time over is as good an end as any.
-        tokio::time::timeout(LIFETIME, playing).await.unwrap_or(Ok(()))
-    })
+    let file = lags::database()?;
+    runtime()?.block_on(lags::for_a_while(async {
+        match role {
+            Role::Follower => follow(&file, None).await,
+            Role::FollowerAtIntervals => follow(&file, Some(INTERVAL)).await,
+            Role::Poller => poll(&file).await,
+        }
+    }))
 }
 
 async fn follow(file: &Path, poll_min: Option<Duration>) -> Outcome {
@@ -136,7 +69,7 @@ async fn follow(file: &Path, poll_min: Option<Duration>) -> Outcome {
     }
     let mut follower = follower.build()?;
     follower.step().await?;
-    print(READY)?;
+    lags::ready()?;
     follower.run(std::future::pending()).await?;
     Ok(())
 }
@@ -146,7 +79,7 @@ async fn poll(file: &Path) -> Outcome {
     let mut cursor: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM poller")
         .fetch_one(&mut connection)
         .await?;
-    print(READY)?;
+    lags::ready()?;
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -155,10 +88,9 @@ async fn poll(file: &Path) -> Outcome {
             .bind(cursor)
             .fetch_all(&mut connection)
             .await?;
-        let now = clock::now().as_nanos();
         for (id, _) in rows {
             cursor = id;
-            print(&format!("{id} {now}"))?;
+            lags::applied_now(u64::try_from(id)?)?;
         }
     }
 }
@@ -168,9 +100,8 @@ struct Printing;
 
 impl Sink for Printing {
     fn apply(&self, rows: &[Invalidation], _at: Position) -> Result<Settled, SinkError> {
-        let now = clock::now().as_nanos();
         for row in rows {
-            print(&format!("{} {now}", row.position())).map_err(SinkError::new)?;
+            lags::applied_now(row.position().get()).map_err(SinkError::new)?;
         }
         Ok(Settled::at_once())
     }
@@ -178,10 +109,4 @@ impl Sink for Printing {
     fn widen(&self, _target: &Target) -> Result<Settled, SinkError> {
         Ok(Settled::at_once())
     }
-}
-
-fn print(line: &str) -> std::io::Result<()> {
-    let mut output = std::io::stdout().lock();
-    writeln!(output, "{line}")?;
-    output.flush()
 }

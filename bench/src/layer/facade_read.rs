@@ -1,0 +1,78 @@
+//! `facade_read`: a hit through the handle of a layer's pool, which asks whether the node is sure; a pool alone, which does not; and one that does.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use larder::Pool;
+
+use super::{Account, ENTRIES, Outcome, filled, layer, runtime};
+use crate::outbox::Database;
+use crate::{Report, Rounds, Row, Target};
+
+/// How many hits a round has.
+const READS: u64 = 500_000;
+
+/// Measures and reports.
+///
+/// # Errors
+/// When a database cannot be made, or standard output be written.
+pub fn facade_read(report: Report) -> Outcome {
+    let runtime = runtime()?;
+    let database = runtime.block_on(Database::new())?;
+    let layer = runtime.block_on(layer(&database))?;
+    let of_layer = layer.pool::<Account>()?;
+    let alone = Pool::<Account>::builder().capacity_entries(2 * ENTRIES).build()?;
+    let asking = Pool::<Account>::builder()
+        .capacity_entries(2 * ENTRIES)
+        .fence(layer.fence().clone())
+        .when_unsure(larder::pool::WhenUnsure::Bypass);
+    // One name, one pool in the drop hooks of a fence: this one is beside the layer.
+    let asking = asking.build()?;
+    for pool in [&of_layer, &alone, &asking] {
+        filled(pool)?;
+    }
+    let mut state = 1_u64;
+    let ids: Vec<u64> = (0..READS)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % ENTRIES
+        })
+        .collect();
+    let mut rounds = Rounds::new(READS);
+    for (name, pool) in [
+        ("larder", &of_layer),
+        ("pool alone", &alone),
+        ("pool alone, bypassed when unsure", &asking),
+    ] {
+        let ids = &ids;
+        rounds.subject(name, move |times| {
+            let so_many = ids.iter().take(usize::try_from(times).unwrap_or(0));
+            let found = so_many.filter_map(|id| pool.get(black_box(id)));
+            found.map(|account| account.amount).fold(0, u64::wrapping_add)
+        });
+    }
+    let measured = rounds.run();
+    let Some((larder, peers)) = measured.split_first() else {
+        return Ok(());
+    };
+    for peer in peers {
+        // How much the layer's handle reads of what the peer reads in the same time.
+        report.row(&Row {
+            benchmark: "facade_read",
+            case: "hit, 100,000 entries".to_owned(),
+            larder: larder.nanoseconds(),
+            unit: "ns",
+            peer: Some((peer.name().to_owned(), peer.nanoseconds())),
+            ratios: peer.over(larder),
+            target: if peer.name() == "pool alone" {
+                Target::RatioAtLeast(0.98)
+            } else {
+                Target::None
+            },
+        })?;
+    }
+    runtime.block_on(layer.shutdown(Duration::from_secs(5)));
+    Ok(())
+}
