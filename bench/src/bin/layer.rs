@@ -1,4 +1,5 @@
-//! The benchmarks of the layer, each with its rows: `facade_read`, `transaction_cost` (with `transaction_peer`), `lag`, `coherence`, `wake`.
+//! The benchmarks of the layer, each with its rows: `facade_read`, `transaction_cost` (with `transaction_peer`), `lag`, `coherence`, `wake`,
+//! `replay`.
 //!
 //! All of them take four minutes, most of it `coherence`; the names of some run those alone. What is measured, and against what, stands in
 //! `larder_bench::layer`.
@@ -15,5 +16,6 @@ fn main() -> Outcome {
         ("lag", layer::lag),
         ("coherence", layer::coherence),
         ("wake", layer::wake),
+        ("replay", layer::replay),
     ])
 }

@@ -7,6 +7,7 @@ mod coherence;
 mod facade_read;
 mod hydracache;
 mod lag;
+mod replay;
 mod transaction_cost;
 mod wake;
 
@@ -17,6 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 pub use coherence::coherence;
 pub use facade_read::facade_read;
 pub use lag::lag;
+pub use replay::replay;
 pub use transaction_cost::transaction_cost;
 pub use wake::wake;
 

@@ -15,6 +15,8 @@ mod container;
 mod cursor;
 mod fence;
 pub mod frame;
+#[cfg(feature = "layer")]
+mod node_file;
 #[cfg(feature = "outbox")]
 mod row;
 mod target_text;
@@ -28,6 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The names of the checks of parts above core, which are built with the part's feature only.
 pub const OF_PARTS: &[&str] = &[
     "container",
+    "node_file",
     "row",
     "trace",
     "trace_arc",
@@ -55,6 +58,11 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "frame",
         run: frame::check,
+    },
+    #[cfg(feature = "layer")]
+    Check {
+        name: "node_file",
+        run: node_file::check,
     },
     #[cfg(feature = "outbox")]
     Check {

@@ -38,6 +38,7 @@ use larder_pool::{Entity, Pool, Registry, WhenUnsure};
 pub use advice::{Advice, AdviceCode, Severity};
 pub use builder::LayerBuilder;
 pub use cursors::{CursorStatus, ReaderKind};
+pub use data_dir::decode_node_file;
 pub use explain::{Explained, ExplainedPool, Verdict};
 pub use health::{Health, PartHealth};
 pub use objectives::Objective;

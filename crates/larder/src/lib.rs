@@ -98,6 +98,9 @@ mod layer;
 #[cfg(all(feature = "pool", feature = "outbox"))]
 pub use error::{Error, Problem};
 #[cfg(all(feature = "pool", feature = "outbox"))]
+#[doc(hidden)]
+pub use layer::decode_node_file;
+#[cfg(all(feature = "pool", feature = "outbox"))]
 pub use layer::limits as layer_limits;
 #[cfg(all(feature = "pool", feature = "outbox"))]
 pub use layer::{

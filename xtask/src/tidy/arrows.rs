@@ -36,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "larder-outbox",
             "larder-eventlog",
             "larder",
+            "larder",
             "larder-server",
         ],
     ),

@@ -14,5 +14,7 @@ mod joins;
 mod layer;
 // Which names are found where.
 mod names;
+// Bytes as they may come.
+mod seeds;
 // Several layers over one log in memory, from a seed.
 mod simulation;
