@@ -5,10 +5,12 @@ mod unbuilt;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::select;
 use larder_core::sync::{AtomicU64, Mutex};
 use larder_core::{
@@ -28,7 +30,7 @@ use super::objectives::Objectives;
 use super::parts::{Followed, LayerPool, Log};
 use super::shutdown::Closing;
 use super::stats::Counts;
-use super::tasks::{Done, Progress, Stop, Supervisor};
+use super::tasks::{Done, Progress, Stop, Supervisor, text_of};
 use super::timeline::Timeline;
 use super::verify::{Same, Verified};
 use super::{Layer, Shared, verifier};
@@ -385,13 +387,18 @@ fn built(
 async fn follow(tasks: &Supervisor, followers: Vec<(SourceId, Follower)>) -> Result<Vec<Followed>, Error> {
     let mut followed = Vec::new();
     for (source, mut follower) in followers {
-        match follower.step().await {
+        match AssertUnwindSafe(follower.step()).catch_unwind().await {
             // A source that does not answer yet is asked again by the task.
-            Ok(_) | Err(larder_outbox::Error::Source(_)) => {}
-            Err(larder_outbox::Error::NodeInUse { node, last_seen }) => {
+            Ok(Ok(_) | Err(larder_outbox::Error::Source(_))) => {}
+            Ok(Err(larder_outbox::Error::NodeInUse { node, last_seen })) => {
                 return Err(Error::NodeInUse { node, last_seen });
             }
-            Err(error) => return Err(error.into()),
+            Ok(Err(error)) => return Err(error.into()),
+            // So is one that panics.
+            Err(panic) => {
+                let why = text_of(&*panic);
+                tracing::error!(%source, %why, "a follower panicked in its first round");
+            }
         }
         let handle = follower.handle();
         let progress = handle.clone();

@@ -41,7 +41,7 @@ impl DataDir {
     /// # Errors
     /// [`Error::Locked`], [`Error::NewerFormat`], [`Error::Damaged`], [`Error::Storage`].
     pub(super) fn open(storage: &dyn Storage, path: &Path, entropy: &dyn Entropy) -> Result<Self, Error> {
-        let mut made = Made {
+        let made = Made {
             directory: storage.list(path).is_err_and(|error| error.is_not_found()),
             node: false,
         };
@@ -50,26 +50,40 @@ impl DataDir {
         let lock = storage
             .lock(&path.join(LOCK))
             .map_err(|error| locked(path, error))?;
-        let Identity { node, key } = match read(storage, &path.join(NODE))? {
-            Some(identity) => identity,
-            None => {
-                made.node = true;
-                make(storage, path, entropy)?
-            }
-        };
-        Ok(DataDir {
-            node,
-            key,
+        let mut taken = DataDir {
+            node: String::new(),
+            key: [0; 16],
             made,
             path: path.to_owned(),
             lock,
-        })
+        };
+        match taken.identify(storage, entropy) {
+            Ok(Identity { node, key }) => {
+                (taken.node, taken.key) = (node, key);
+                Ok(taken)
+            }
+            Err(error) => {
+                taken.undo(storage);
+                Err(error)
+            }
+        }
     }
 
-    /// Leaves the directory as it was found, since the layer did not open. What cannot be removed stays, and harms nobody.
+    /// Who the node is, which is made up if nobody was it yet.
+    fn identify(&mut self, storage: &dyn Storage, entropy: &dyn Entropy) -> Result<Identity, Error> {
+        if let Some(identity) = read(storage, &self.path.join(NODE))? {
+            return Ok(identity);
+        }
+        self.made.node = true;
+        make(storage, &self.path, entropy)
+    }
+
+    /// Leaves the directory as it was found, since the layer did not open; but for the empty lock in one that was there before, which another process may be
+    /// about to take. What cannot be removed stays, and harms nobody.
     pub(super) fn undo(self, storage: &dyn Storage) {
         let Self { made, path, lock, .. } = self;
         if made.node {
+            drop(storage.remove(&path.join(NODE_IN_MAKING)));
             drop(storage.remove(&path.join(NODE)));
         }
         drop(lock);

@@ -278,6 +278,15 @@ fn told(event: &TimelineEvent, asked: &Target) -> String {
     }
 }
 
+/// A text without control characters, which would end its line or speak to a terminal.
+fn one_line(text: &str) -> String {
+    let shown = |letter: char| match letter {
+        control if control.is_control() => control.escape_default().to_string(),
+        plain => plain.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
 /// A loader without a label is called by its type: where a closure stands, not that it is one.
 fn short(loader: &str) -> &str {
     loader.trim_end_matches("::{{closure}}")
@@ -291,6 +300,7 @@ fn invalidated(last: &larder_core::Invalidated) -> String {
     );
     match last.reason.as_str() {
         "" => by,
-        reason => format!("{by}, {reason}"),
+        // Whoever wrote it may have written anything.
+        reason => format!("{by}, {}", one_line(reason)),
     }
 }

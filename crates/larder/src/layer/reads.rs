@@ -2,14 +2,17 @@
 
 use std::borrow::Borrow;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use larder_core::Token;
 use larder_pool::{AnyError, Entity, FetchError, FetchOptions, Fetched, LoadContext, Loaded, Pool, ToId};
 
 use super::Layer;
 use super::limits::WAIT_AT_MOST;
+use super::tasks::Stop;
 use crate::Error;
 
 /// Reads through a layer that are never older than a token: from memory once this node has applied it, else from the origin.
@@ -58,6 +61,7 @@ impl<'l> ReadAt<'l> {
             options: FetchOptions::new()
                 .at_least(self.token.clone())
                 .wait_at_most(self.wait_at_most),
+            stop: self.layer.shared.tasks.stop_signal(),
         }
     }
 }
@@ -67,13 +71,15 @@ impl<'l> ReadAt<'l> {
 pub struct PoolAt<T: Entity> {
     pool: Pool<T>,
     options: FetchOptions,
+    /// The layer is being shut down, or is gone.
+    stop: Stop,
 }
 
 impl<T: Entity> PoolAt<T> {
     /// The value of an id, by the pool's own loader where it must be loaded; `None` if the origin has no such entity.
     ///
     /// # Errors
-    /// [`FetchError`]; [`FetchError::NoLoader`] if the pool was built without one.
+    /// [`FetchError`]; [`FetchError::NoLoader`] if the pool was built without one, [`FetchError::Stopped`] once the layer is being shut down or is gone.
     pub async fn fetch<Q>(&self, id: &Q) -> Result<Option<Arc<T>>, FetchError>
     where
         T::Id: Borrow<Q>,
@@ -91,7 +97,19 @@ impl<T: Entity> PoolAt<T> {
         T::Id: Borrow<Q>,
         Q: ToId<T::Id> + ?Sized,
     {
-        self.pool.fetch_with(id, self.options.clone()).await
+        self.unless_stopped(self.pool.fetch_with(id, self.options.clone()))
+            .await
+    }
+
+    /// Whatever waits ends with the layer.
+    async fn unless_stopped(
+        &self,
+        fetch: impl Future<Output = Result<Fetched<T>, FetchError>>,
+    ) -> Result<Fetched<T>, FetchError> {
+        match select(pin!(fetch), pin!(self.stop.clone().stopped())).await {
+            Either::Left((fetched, _)) => fetched,
+            Either::Right(_) => Err(FetchError::Stopped),
+        }
     }
 
     /// The value of an id, or what `load` brings for it.
@@ -107,11 +125,8 @@ impl<T: Entity> PoolAt<T> {
         V: Into<Loaded<T>> + 'static,
         E: Into<Box<AnyError>> + 'static,
     {
-        let fetched = self
-            .pool
-            .get_or_fetch_with(id, self.options.clone(), load)
-            .await?;
-        Ok(fetched.value)
+        let fetched = self.pool.get_or_fetch_with(id, self.options.clone(), load);
+        Ok(self.unless_stopped(fetched).await?.value)
     }
 }
 

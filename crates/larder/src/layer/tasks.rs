@@ -155,9 +155,14 @@ impl Supervisor {
         self.stop.send_replace(true);
     }
 
+    /// What says that all tasks are told to stop.
+    pub(super) fn stop_signal(&self) -> Stop {
+        Stop(self.stop.subscribe())
+    }
+
     /// Resolves once all tasks are told to stop.
     pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
-        Stop(self.stop.subscribe()).stopped()
+        self.stop_signal().stopped()
     }
 
     /// What each task is called, and a future that ends with it.
@@ -281,7 +286,7 @@ pub(super) fn told(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
+pub(super) fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("without a text")

@@ -6,6 +6,7 @@
 
 mod pool;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -265,8 +266,19 @@ impl Layer {
     ///
     /// # Errors
     /// [`Error::NoSuchPool`]; [`Error::NotConfigured`] if no pool is to be verified, a named one has no loader, or the layer follows no outbox: then a
-    /// difference cannot be judged.
+    /// difference cannot be judged; [`Error::ShuttingDown`] once the layer is being shut down, also while it runs.
     pub async fn verify(&self, plan: &VerifyPlan) -> Result<VerifyReport, Error> {
+        if self.shared.closing.has_begun() {
+            return Err(Error::ShuttingDown);
+        }
+        let stopped = pin!(self.shared.tasks.stopped());
+        match select(pin!(self.verify_all(plan)), stopped).await {
+            Either::Left((report, _)) => report,
+            Either::Right(_) => Err(Error::ShuttingDown),
+        }
+    }
+
+    async fn verify_all(&self, plan: &VerifyPlan) -> Result<VerifyReport, Error> {
         let shared = &self.shared;
         let pools = plan.pools(self)?;
         if shared.logs.is_empty() {

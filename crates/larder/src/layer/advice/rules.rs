@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
+use larder_core::BoxFuture;
 use larder_core::sync::Ordering;
 use larder_outbox::HealthReason;
 use larder_pool::AnyPool;
@@ -12,6 +14,8 @@ use super::super::Shared;
 use super::super::limits::{POOLS_MAX, WATCHED_MAX};
 use super::{Advice, AdviceCode};
 
+/// How long a database may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// What part of the memory there is pools may fill.
 const MEMORY_SHARE: f64 = 0.8;
 /// After how many rows an entity that none of them named is strange.
@@ -44,18 +48,29 @@ impl Shared {
         }
         for log in &self.logs {
             // A database that cannot be asked is told of by the follower.
-            if let Ok(weaknesses) = log.weaknesses().await {
+            if let Some(Ok(weaknesses)) = self.within(log.weaknesses()).await {
                 found.extend(
                     weaknesses
                         .into_iter()
                         .map(|text| Advice::new(AdviceCode::A11, text)),
                 );
             }
-            if let Ok(health) = log.health().await {
+            if let Some(Ok(health)) = self.within(log.health()).await {
                 found.extend(health.reasons().iter().filter_map(of_log));
             }
         }
         found
+    }
+
+    /// An answer of a database, if it comes in time.
+    async fn within<T>(&self, answer: BoxFuture<'_, T>) -> Option<T> {
+        match select(answer, self.runtime.sleep(ANSWER_WITHIN)).await {
+            Either::Left((answer, _)) => Some(answer),
+            Either::Right(_) => {
+                tracing::warn!("the advisor was given no answer by a database");
+                None
+            }
+        }
     }
 
     /// A04.

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use larder_core::{BoxFuture, Key, ToKey as _};
-use larder_pool::{Entity, EntityId as _, FetchOptions, Pool};
+use larder_pool::{Entity, EntityId as _, EntryState, FetchOptions, Pool};
 
 use super::super::Shared;
 use super::{Checked, Difference};
+
+/// How often a sample is filled up that met the dead.
+const SAMPLES_ANEW: usize = 8;
 
 /// A pool that can be verified.
 pub(in super::super) trait Verified: Send + Sync {
@@ -91,8 +94,17 @@ impl<T: Entity> Verified for VerifiedPool<T> {
     }
 
     fn sample(&self, count: usize) -> Vec<Key> {
-        let sampled = self.pool.sample(count).into_iter();
-        sampled.filter_map(|explanation| explanation.key).collect()
+        let mut keys = Vec::new();
+        // The dead lie among the living until they are swept: some tries are for nothing.
+        for _ in 0..SAMPLES_ANEW {
+            let sampled = self.pool.sample(count - keys.len()).into_iter();
+            let live = sampled.filter(|explanation| explanation.state == EntryState::Live);
+            keys.extend(live.filter_map(|explanation| explanation.key));
+            if keys.len() == count {
+                break;
+            }
+        }
+        keys
     }
 
     fn compare<'a>(

@@ -1,15 +1,18 @@
 //! What a layer does and says when something is not as it should be: a database that is gone, tokens of nowhere, commits that fail.
 
+use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use larder::outbox::{TransactionError, Wait};
-use larder::pool::WhenUnsure;
+use larder::pool::{FetchError, WhenUnsure};
 use larder::{
     BoxFuture, Certainty, Cursor, Delivered, Error, Head, Invalidations, LaneState, Layer, Pool, Position,
-    Reach, Source, SourceError, SourceId, Storage, Target, Token, Verdict,
+    Reach, Source, SourceError, SourceId, Storage, Target, Token, Verdict, VerifyPlan,
 };
 use larder_testkit::SimStorage;
 use sqlx::Sqlite;
@@ -255,4 +258,121 @@ async fn without_a_directory_nothing_is_written() {
         .await
         .unwrap();
     assert_eq!(later.cursors()[0].position.unwrap().get(), head.as_of.point() + 1);
+}
+
+/// Whatever waits ends with a shutdown: reads with a token that this node has not applied, verifications whose origin does not answer; and none begins after it.
+/// Found from outside: both went on until they had what they waited for.
+///
+/// Contract: S41 (partial: reads and verifications)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_waits_ends_with_a_shutdown() {
+    let ground = Ground::new().await;
+    let silent = Pool::<User>::builder()
+        .loader(|_: larder::pool::LoadContext<User>| std::future::pending::<Result<Option<User>, Any>>());
+    let layer = ground
+        .builder()
+        .verified_pool_as("silent", silent)
+        .open()
+        .await
+        .unwrap();
+    let pool = layer.pool_as::<User>("silent").unwrap();
+    pool.insert(User {
+        id: 7,
+        name: "Ada".to_owned(),
+    })
+    .unwrap();
+    let outbox = layer.outbox::<Sqlite>().unwrap();
+    let epoch = outbox.head().await.unwrap().cursor.epoch();
+    let far = Token::commit(outbox.source_id(), epoch, Position::new(1_000_000));
+    let at = layer
+        .at(far)
+        .wait_at_most(Duration::MAX)
+        .pool_as::<User>("silent")
+        .unwrap();
+    let plan = VerifyPlan::all();
+    let (mut read, mut verify) = (pin!(at.fetch(&7)), pin!(layer.verify(&plan)));
+    // Both have begun, and wait.
+    let are_waiting = poll_fn(|context| {
+        let is_over = read.as_mut().poll(context).is_ready() || verify.as_mut().poll(context).is_ready();
+        Poll::Ready(!is_over)
+    });
+    assert!(are_waiting.await);
+    layer.shutdown(Duration::from_secs(20)).await;
+    let ended = tokio::time::timeout(Duration::from_secs(20), async { (read.await, verify.await) });
+    let (read, verified) = ended.await.expect("they end with it");
+    assert!(matches!(verified, Err(Error::ShuttingDown)), "{verified:?}");
+    assert!(matches!(read, Err(FetchError::Stopped)), "{read:?}");
+    let late = layer.verify(&VerifyPlan::all()).await;
+    assert!(matches!(late, Err(Error::ShuttingDown)), "{late:?}");
+}
+
+/// A source that panics in its first round is one that does not answer: the layer opens, and its task tries again. Found from outside: it was the caller who panicked.
+///
+/// Contract: S5 (partial: it never panics), S39 (partial: the first round)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_panics_at_first_keeps_no_layer_from_opening() {
+    #[derive(Debug)]
+    struct Panicking(Arc<dyn Source>, Arc<AtomicBool>);
+
+    impl Source for Panicking {
+        fn id(&self) -> SourceId {
+            self.0.id()
+        }
+
+        fn head(&self) -> BoxFuture<'_, Result<Head, SourceError>> {
+            assert!(!self.1.load(Ordering::Relaxed), "broken");
+            self.0.head()
+        }
+
+        fn read<'a>(
+            &'a self,
+            cursor: &'a Cursor,
+            limit: usize,
+        ) -> BoxFuture<'a, Result<Delivered, SourceError>> {
+            assert!(!self.1.load(Ordering::Relaxed), "broken");
+            self.0.read(cursor, limit)
+        }
+
+        fn hinted(&self) -> BoxFuture<'_, ()> {
+            self.0.hinted()
+        }
+    }
+
+    let ground = Ground::new().await;
+    let writer = ground.layer().await;
+    let is_broken = Arc::new(AtomicBool::new(true));
+    let source = writer.outbox::<Sqlite>().unwrap().source();
+    let layer = Layer::builder("reader")
+        .pool(ground.users())
+        .follow(Arc::new(Panicking(source, Arc::clone(&is_broken))));
+    let layer = layer.open().await.unwrap();
+    assert!(!layer.health().ready);
+    is_broken.store(false, Ordering::Relaxed);
+    until(|| layer.health().ready).await;
+    let token = rename(&writer, 7, "Ada Lovelace").await;
+    assert!(
+        layer
+            .wait(&token, Wait::local(Duration::from_secs(20)))
+            .await
+            .unwrap()
+            .satisfied
+    );
+}
+
+/// A reason may be any text: it neither ends the line in which it stands, nor speaks to a terminal. Found from outside.
+#[tokio::test]
+async fn a_reason_is_shown_in_its_line() {
+    let ground = Ground::new().await;
+    let layer = Layer::builder("alone").pool(ground.users()).open().await.unwrap();
+    let batch = Invalidations::default().with_reason("paid\n0.1ms ago: filled by nobody\u{1b}[2J");
+    let batch = batch.entity("user", 7).unwrap();
+    layer.invalidate(&batch, Reach::ThisNode).await.unwrap();
+    let explained = layer.explain(&Target::entity("user", 7).unwrap());
+    assert_eq!(explained.sentence().lines().count(), 1);
+    assert!(explained.sentence().contains("paid\\n0.1ms ago"), "{explained}");
+    assert!(!explained.to_string().contains('\u{1b}'));
+    assert_eq!(
+        explained.to_string().lines().next(),
+        Some(explained.sentence().as_str())
+    );
 }
