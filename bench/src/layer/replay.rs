@@ -61,7 +61,8 @@ pub fn replay(report: Report) -> Outcome {
         peer: None,
         ratios: Vec::new(),
         target: Target::AtMost(3.0),
-    })
+    })?;
+    Ok(())
 }
 
 /// A trace as `larder replay` has it: keys numbered by their first access.
