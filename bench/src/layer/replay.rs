@@ -35,7 +35,9 @@ pub fn replay(report: Report) -> Outcome {
     }
     let mut rounds = Rounds::new(accesses.keys().len() as u64);
     rounds.subject("larder", |_| {
-        simulation.run(Policy::Lru, black_box(&accesses)).map_or(0, |hits| hits.count)
+        simulation
+            .run(Policy::Lru, black_box(&accesses))
+            .map_or(0, |hits| hits.count)
     });
     rounds.subject("lru", |_| by_crate(black_box(&accesses), room));
     let measured = rounds.run();
@@ -51,7 +53,9 @@ pub fn replay(report: Report) -> Outcome {
         ratios: peer.over(larder),
         target: Target::RatioAtLeast(1.0),
     })?;
-    let mut seconds: Vec<f64> = (0..ROUNDS).map(|_| optimum_and_curve(&accesses, simulation)).collect();
+    let mut seconds: Vec<f64> = (0..ROUNDS)
+        .map(|_| optimum_and_curve(&accesses, simulation))
+        .collect();
     seconds.sort_unstable_by(f64::total_cmp);
     report.row(&Row {
         benchmark: "replay",
