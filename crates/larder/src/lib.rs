@@ -1,7 +1,8 @@
 //! A coherent data layer: what you cache stays fresh, and can prove it.
 //!
-//! This crate is what a service depends on. Today it re-exports, by name, what stands: the words, the seams, and the fence, which
-//! decides whether a cached value may still be believed; and the typed pool, in [`pool`]. It adds nothing of its own yet.
+//! This crate is what a service depends on. It re-exports, by name, what stands: the words, the seams, and the fence, which decides
+//! whether a cached value may still be believed; the typed pool, in the module `pool`; and the outbox, in the module `outbox`. Of its
+//! own it has `Layer`, where these meet.
 //!
 //! The root has what all parts share. A part's own words are in its module, since parts share names: why an entry left a pool
 //! ([`pool::Reason`]) is not why something was invalidated ([`Reason`]), and so it is with `Batch`, `Explanation` and `Origin`. Of
