@@ -87,8 +87,9 @@ impl Add<Duration> for Moment {
 ///
 /// `coarse` is as late as the kernel's tick. Linux has no coarse clock that counts suspended time, so it is the coarse one
 /// that does not, plus what it lacks, which changes only when the machine was suspended: then wall time and that clock
-/// have moved apart, and it is measured anew. It reads no counter of the processor, which would hold up what comes after
-/// it.
+/// have moved apart, and it is measured anew. They are compared once a tick: the kernel brings its clocks forward before the
+/// machine is suspended, so a reading that was compared is never told again afterwards. No counter of the processor is read,
+/// which would hold up what comes after it.
 ///
 /// All values of this type in a process are the same clock. It does not exist on `wasm32-unknown-unknown`, which has
 /// no clock of its own; a host there brings its own [`Clock`].
@@ -151,10 +152,10 @@ mod system {
     #[inline]
     fn nanos(clock: ClockId) -> u64 {
         let now = rustix::time::clock_gettime(clock);
-        // Both fields are non-negative for these clocks; a negative one would be a kernel's bug and reads as zero.
-        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        // Both fields are non-negative for these clocks, and their sum fits for 584 years: this is read with every hit that asks a fence.
+        let seconds = now.tv_sec.cast_unsigned();
         let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-        seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos)
+        seconds.wrapping_mul(NANOS_PER_SECOND).wrapping_add(nanos)
     }
 
     #[cfg(target_vendor = "apple")]
@@ -178,18 +179,31 @@ mod system {
         static LACKS: AtomicU64 = AtomicU64::new(0);
         /// How far wall time was ahead when that was measured; zero before the first time.
         static AHEAD: AtomicU64 = AtomicU64::new(0);
+        /// The reading of the coarse clock with which both were last compared; the greatest number before the first time.
+        static COMPARED: AtomicU64 = AtomicU64::new(u64::MAX);
         /// Differences of both that are no suspension, but readings a tick apart. Shorter than any suspension.
         const APART_NANOS: u64 = 15_000_000;
 
         #[inline]
         pub(in super::super) fn coarse() -> Moment {
             let now = nanos(ClockId::MonotonicCoarse);
+            // Acquire, against the release below: with this reading comes what was lacking at it. The kernel brings its clocks forward before
+            // the machine is suspended, so that no reading of before is told again afterwards.
+            if COMPARED.load(Ordering::Acquire) != now {
+                compare(now);
+            }
+            Moment::from_nanos(now.wrapping_add(LACKS.load(Ordering::Relaxed)))
+        }
+
+        #[cold]
+        #[inline(never)]
+        fn compare(now: u64) {
             let ahead = nanos(ClockId::RealtimeCoarse).wrapping_sub(now);
             // Acquire, against the release below: with this difference comes what was measured with it.
             if ahead.abs_diff(AHEAD.load(Ordering::Acquire)) > APART_NANOS {
                 measure(ahead);
             }
-            Moment::from_nanos(now.saturating_add(LACKS.load(Ordering::Relaxed)))
+            COMPARED.store(now, Ordering::Release);
         }
 
         #[cold]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use foldhash::quality::FixedState;
 use larder_core::sync::{AtomicBool, AtomicU8, AtomicU64, Mutex, Ordering};
 use larder_core::{
-    Befallen, Certainty, Clock, EntityName, Entropy, Fence, FenceError, Moment, NameClaim, Namespace, Pin,
-    Registration, Runtime, Target, ToKey as _, Trace,
+    Befallen, Clock, EntityName, Entropy, Fence, FenceError, Moment, NameClaim, Namespace, Pin, Registration,
+    Runtime, Target, ToKey as _, Trace,
 };
 use larder_memory::{Bounds, Eviction, Striped};
 
@@ -257,7 +257,7 @@ impl<T: Entity> Shared<T> {
     pub(crate) fn believes(&self, judge: &Judge<'_>) -> Believes {
         match self.config.when_unsure {
             WhenUnsure::Serve => Believes::All,
-            _ if self.fence.certainty() == Certainty::Sure => Believes::All,
+            _ if self.fence.is_sure() => Believes::All,
             WhenUnsure::Bypass => Believes::Nothing,
             WhenUnsure::Shorten(time) => Believes::Since(judge.now().saturating_sub(time)),
         }
@@ -274,7 +274,7 @@ impl<T: Entity> Shared<T> {
     pub(crate) fn answers_plainly(&self) -> bool {
         let plainness = self.plainness.load(Ordering::Relaxed);
         let is_plain = plainness == Plainness::Plain as u8
-            || (plainness == Plainness::IfSure as u8 && self.fence.certainty() == Certainty::Sure);
+            || (plainness == Plainness::IfSure as u8 && self.fence.is_sure());
         is_plain && !self.fence.is_in_transaction()
     }
 

@@ -138,7 +138,15 @@ impl Lanes {
         self.sure_until.store(until.as_nanos(), Ordering::Release);
     }
 
+    /// [`Lanes::certainty`], for readers who ask nothing but whether.
+    #[inline]
+    pub(super) fn are_sure(&self, now: impl Fn() -> Moment) -> bool {
+        let until = self.sure_until.load(Ordering::Acquire);
+        until == u64::MAX || now() < Moment::from_nanos(until) || self.certainty(now) == Certainty::Sure
+    }
+
     /// One atomic load, and one reading of the clock if there is a lane that counts.
+    #[cold]
     pub(super) fn certainty(&self, now: impl Fn() -> Moment) -> Certainty {
         let until = self.sure_until.load(Ordering::Acquire);
         if until == u64::MAX {

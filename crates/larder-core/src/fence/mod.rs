@@ -309,6 +309,13 @@ impl Fence {
         self.shared.lanes.certainty(|| self.shared.clock.coarse())
     }
 
+    /// Whether [`Fence::certainty`] is [`Certainty::Sure`], for readers who ask nothing else: one atomic load and one coarse reading of the clock.
+    #[inline]
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        self.shared.lanes.are_sure(|| self.shared.clock.coarse())
+    }
+
     /// Whether all that `token` asks for has been applied on this node. Waits for nobody.
     pub fn applied(&self, token: &Token) -> Applied {
         self.shared.applied(token, None)

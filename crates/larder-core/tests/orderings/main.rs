@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use larder_core::{
-    AsOf, Cause, Certainty, Clock, Cursor, Entropy, Epoch, Fence, Head, Moment, Position, Reason, SourceId,
-    Target, Timestamp,
+    AsOf, Cause, Clock, Cursor, Entropy, Epoch, Fence, Head, Moment, Position, Reason, SourceId, Target,
+    Timestamp,
 };
 use loom::sync::atomic::AtomicU64;
 use loom::thread;
@@ -163,7 +163,7 @@ fn a_lease_vouches_for_what_was_raised_before_it() {
         let reader = {
             let fence = fence.clone();
             thread::spawn(move || {
-                if fence.certainty() == Certainty::Sure {
+                if fence.is_sure() {
                     assert!(
                         !pin.is_fresh(),
                         "sure, yet blind for what was raised before the lease"

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::time::Duration;
 
 use larder_core::sync::Ordering;
-use larder_core::{Befallen, Certainty, Moment};
+use larder_core::{Befallen, Moment};
 
 use super::fetched::{Fetched, Found};
 use super::options::Plan;
@@ -58,7 +58,7 @@ impl<T: Entity> Shared<T> {
 
     /// While the fence is unsure, an absence is believed no more than an entry.
     fn may_believe_absence(&self) -> bool {
-        self.config.when_unsure == WhenUnsure::Serve || self.fence.certainty() == Certainty::Sure
+        self.config.when_unsure == WhenUnsure::Serve || self.fence.is_sure()
     }
 
     /// The value of an id past its time to live, if it is resident.
@@ -101,7 +101,7 @@ impl<T: Entity> Shared<T> {
 
     /// A value from memory, or one that was loaded.
     pub(super) fn answer(&self, found: Found<T>) -> Fetched<T> {
-        let is_unsure = || self.fence.certainty() != Certainty::Sure;
+        let is_unsure = || !self.fence.is_sure();
         Fetched {
             value: Some(found.value),
             origin: found.origin,

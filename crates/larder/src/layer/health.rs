@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_core::{Certainty, LaneState};
+use larder_core::LaneState;
 
 use super::Shared;
 use super::advice::Advice;
@@ -90,7 +90,7 @@ impl Health {
                 why: None,
             });
         }
-        let is_sure = shared.fence.certainty() == Certainty::Sure;
+        let is_sure = shared.fence.is_sure();
         Health {
             live: true,
             ready: is_sure && parts.iter().all(|part| part.ready),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use larder_core::sync::Mutex;
-use larder_core::{BoxFuture, Certainty, Moment};
+use larder_core::{BoxFuture, Moment};
 
 use super::Shared;
 use super::tasks::{Done, Progress, Stop};
@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Starts both, as tasks of the layer.
 pub(super) fn start(shared: &Arc<Shared>, verify_rate: u32) {
     every(shared, "freshness", LOOK_EVERY, |shared| {
-        let is_sure = shared.fence.certainty() == Certainty::Sure;
+        let is_sure = shared.fence.is_sure();
         shared.objectives.looked(shared.fence.time(), is_sure);
         shared.note_unsure_reads();
         Box::pin(async {})

@@ -13,6 +13,13 @@ const MAIN: Log = Log::new(1, 1);
 const OTHER: Log = Log::new(2, 1);
 const FRESHNESS: Duration = Duration::from_secs(2);
 
+/// What the fence says, whichever way it is asked.
+fn certainty(fence: &Fence) -> Certainty {
+    let certainty = fence.certainty();
+    assert_eq!(fence.is_sure(), certainty == Certainty::Sure, "{certainty:?}");
+    certainty
+}
+
 fn unsure(since: larder_core::Moment, state: LaneState) -> Certainty {
     Certainty::Unsure { since, state }
 }
@@ -21,7 +28,7 @@ fn unsure(since: larder_core::Moment, state: LaneState) -> Certainty {
 #[test]
 fn without_lanes_a_fence_is_sure() {
     let fence = builder(&SimClock::new()).build().unwrap();
-    assert_eq!(fence.certainty(), Certainty::Sure);
+    assert_eq!(certainty(&fence), Certainty::Sure);
 }
 
 /// Contract: F23
@@ -33,17 +40,17 @@ fn a_lane_is_unsure_from_its_start_until_it_has_caught_up_and_has_a_lease() {
     let lane = fence.lane(MAIN.source).unwrap();
     clock.advance(FRESHNESS);
     assert_eq!(lane.state(), LaneState::Starting);
-    assert_eq!(fence.certainty(), unsure(started, LaneState::Starting));
+    assert_eq!(certainty(&fence), unsure(started, LaneState::Starting));
     lane.begin(&MAIN.head(5, &[]));
     lane.lease(clock.monotonic() + FRESHNESS);
     assert_eq!(
-        fence.certainty(),
+        certainty(&fence),
         unsure(started, LaneState::Starting),
         "it has not caught up"
     );
     catch_up(&lane, MAIN, 5);
     assert_eq!(lane.state(), LaneState::Live);
-    assert_eq!(fence.certainty(), Certainty::Sure);
+    assert_eq!(certainty(&fence), Certainty::Sure);
 }
 
 /// Contract: F23
@@ -54,10 +61,10 @@ fn a_lane_without_any_lease_is_unsure_since_it_began() {
     let lane = live_lane(&fence, MAIN, 5);
     let began = clock.monotonic();
     clock.advance(FRESHNESS);
-    assert_eq!(fence.certainty(), unsure(began, LaneState::Lagging));
+    assert_eq!(certainty(&fence), unsure(began, LaneState::Lagging));
     lane.set_state(LaneState::Suspect);
     assert!(
-        matches!(fence.certainty(), Certainty::Unsure { since, state: LaneState::Suspect } if since >= began)
+        matches!(certainty(&fence), Certainty::Unsure { since, state: LaneState::Suspect } if since >= began)
     );
 }
 
@@ -69,19 +76,19 @@ fn a_lease_ends_by_the_clock_alone() {
     let lane = live_lane(&fence, MAIN, 5);
     let until = clock.monotonic() + FRESHNESS;
     lane.lease(until);
-    assert_eq!(fence.certainty(), Certainty::Sure);
+    assert_eq!(certainty(&fence), Certainty::Sure);
     clock.advance(FRESHNESS - Duration::from_nanos(1));
     assert_eq!(
-        (fence.certainty(), lane.state()),
+        (certainty(&fence), lane.state()),
         (Certainty::Sure, LaneState::Live)
     );
     clock.advance(Duration::from_nanos(1));
-    assert_eq!(fence.certainty(), unsure(until, LaneState::Lagging));
+    assert_eq!(certainty(&fence), unsure(until, LaneState::Lagging));
     assert_eq!(lane.state(), LaneState::Lagging);
     clock.advance(FRESHNESS);
     lane.set_state(LaneState::Suspect);
     assert_eq!(
-        fence.certainty(),
+        certainty(&fence),
         unsure(until, LaneState::Suspect),
         "since the lease was over"
     );
@@ -89,7 +96,7 @@ fn a_lease_ends_by_the_clock_alone() {
     catch_up(&lane, MAIN, 6);
     lane.lease(clock.monotonic() + FRESHNESS);
     assert_eq!(
-        (fence.certainty(), lane.state()),
+        (certainty(&fence), lane.state()),
         (Certainty::Sure, LaneState::Live)
     );
 }
@@ -103,7 +110,7 @@ fn a_lease_is_never_shortened() {
     lane.lease(clock.monotonic() + FRESHNESS);
     lane.lease(clock.monotonic());
     clock.advance(FRESHNESS / 2);
-    assert_eq!(fence.certainty(), Certainty::Sure);
+    assert_eq!(certainty(&fence), Certainty::Sure);
 }
 
 /// Contract: F23
@@ -118,13 +125,13 @@ fn a_gap_is_unsure_whatever_the_lease_until_it_is_closed() {
     lane.set_state(LaneState::Gap);
     clock.advance(FRESHNESS / 4);
     lane.set_state(LaneState::Gap);
-    assert_eq!(fence.certainty(), unsure(found, LaneState::Gap));
+    assert_eq!(certainty(&fence), unsure(found, LaneState::Gap));
     catch_up(&lane, MAIN, 6);
     assert_eq!(lane.state(), LaneState::Gap, "only its flush closes it");
     lane.flushed();
     lane.set_state(LaneState::Live);
     assert_eq!(
-        (fence.certainty(), lane.state()),
+        (certainty(&fence), lane.state()),
         (Certainty::Sure, LaneState::Live)
     );
 }
@@ -141,13 +148,13 @@ fn the_lane_that_is_unsure_for_the_longest_is_named() {
     clock.advance(FRESHNESS * 2);
     main.set_state(LaneState::Suspect);
     assert_eq!(
-        fence.certainty(),
+        certainty(&fence),
         unsure(start + FRESHNESS / 2, LaneState::Lagging)
     );
     other.lease(clock.monotonic() + FRESHNESS);
-    assert_eq!(fence.certainty(), unsure(start + FRESHNESS, LaneState::Suspect));
+    assert_eq!(certainty(&fence), unsure(start + FRESHNESS, LaneState::Suspect));
     main.lease(clock.monotonic() + FRESHNESS);
-    assert_eq!(fence.certainty(), Certainty::Sure);
+    assert_eq!(certainty(&fence), Certainty::Sure);
 }
 
 /// Contract: F23
@@ -158,20 +165,20 @@ fn an_optional_lane_makes_nobody_unsure() {
     let (main, other) = (live_lane(&fence, MAIN, 5), fence.lane(OTHER.source).unwrap());
     main.lease(clock.monotonic() + FRESHNESS);
     assert!(matches!(
-        fence.certainty(),
+        certainty(&fence),
         Certainty::Unsure {
             state: LaneState::Starting,
             ..
         }
     ));
     other.set_optional(Optional::Yes);
-    assert_eq!(fence.certainty(), Certainty::Sure);
+    assert_eq!(certainty(&fence), Certainty::Sure);
     other.set_state(LaneState::Gap);
-    assert_eq!(fence.certainty(), Certainty::Sure);
+    assert_eq!(certainty(&fence), Certainty::Sure);
     clock.advance(FRESHNESS);
     assert!(
         matches!(
-            fence.certainty(),
+            certainty(&fence),
             Certainty::Unsure {
                 state: LaneState::Lagging,
                 ..
@@ -182,7 +189,7 @@ fn an_optional_lane_makes_nobody_unsure() {
     main.lease(clock.monotonic() + FRESHNESS);
     other.set_optional(Optional::No);
     assert!(matches!(
-        fence.certainty(),
+        certainty(&fence),
         Certainty::Unsure {
             state: LaneState::Gap,
             ..
@@ -199,12 +206,12 @@ fn a_lane_whose_follower_is_gone_runs_out() {
     let until = clock.monotonic() + FRESHNESS;
     lane.lease(until);
     drop(lane);
-    assert_eq!(fence.certainty(), Certainty::Sure);
+    assert_eq!(certainty(&fence), Certainty::Sure);
     clock.advance(FRESHNESS);
-    assert_eq!(fence.certainty(), unsure(until, LaneState::Lagging));
+    assert_eq!(certainty(&fence), unsure(until, LaneState::Lagging));
     let now = clock.monotonic();
     let _again = fence.lane(MAIN.source).unwrap();
-    assert_eq!(fence.certainty(), unsure(now, LaneState::Starting));
+    assert_eq!(certainty(&fence), unsure(now, LaneState::Starting));
 }
 
 /// Contract: F23
@@ -222,11 +229,13 @@ fn asking_costs_one_coarse_reading_of_the_clock() {
         )
     };
     let before = reads();
-    assert_eq!(fence.certainty(), Certainty::Sure);
+    assert_eq!(certainty(&fence), Certainty::Sure);
     assert_eq!(reads(), before, "without lanes there is nothing to compare");
     let lane = live_lane(&fence, MAIN, 5);
     lane.lease(clock.time.monotonic() + FRESHNESS);
     let before = reads();
     assert_eq!(fence.certainty(), Certainty::Sure);
     assert_eq!(reads(), (before.0 + 1, before.1));
+    assert!(fence.is_sure());
+    assert_eq!(reads(), (before.0 + 2, before.1));
 }
