@@ -1,9 +1,14 @@
 //! [`Report`]: what the simulation of a trace gave.
 
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+
 use clap::ValueEnum as _;
 use larder_server::trace::{
-    Accesses, ByteCurve, Curve, Curves, Hits, Optimum, Policy, Sample, Simulation, Trace, Unit, spread,
+    Accesses, Broken, ByteCurve, Curve, Curves, Hits, Optimum, OverCapacity, Policy, Sample, Simulation,
+    Trace, Unit, spread,
 };
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::capacity::Capacities;
@@ -11,6 +16,9 @@ use super::drive::Driven;
 use super::{figures, table};
 use crate::Output;
 use crate::fault::{Ended, Exit, Fault};
+
+/// On how many threads is simulated at most: each simulation has a place for every key.
+const THREADS_MAX: usize = 8;
 
 /// What came of a trace. Ratios are shares of all reads, byte ratios of all bytes that are read.
 #[derive(Debug, Serialize)]
@@ -123,31 +131,42 @@ impl Reads {
 }
 
 impl Report {
-    pub(crate) fn of(trace: &Trace, capacities: &Capacities, note: impl Fn(&str)) -> Result<Self, Fault> {
+    /// On all processors, up to [`THREADS_MAX`]; what comes of it does not depend on how many there are.
+    pub(crate) fn of(
+        trace: &Trace,
+        capacities: &Capacities,
+        note: impl Fn(&str) + Sync,
+    ) -> Result<Self, Fault> {
+        let processors = available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(processors.min(THREADS_MAX));
+        threads
+            .build()?
+            .install(|| Self::on_these_threads(trace, capacities, &note))
+    }
+
+    fn on_these_threads(
+        trace: &Trace,
+        capacities: &Capacities,
+        note: &(impl Fn(&str) + Sync),
+    ) -> Result<Self, Fault> {
         let accesses = &trace.accesses;
-        let (reads, read_bytes) = accesses.reads();
         note(&format!(
             "{} accesses of {} keys",
             accesses.len(),
             accesses.distinct()
         ));
-        let (mut at_entries, mut at_bytes) = (Vec::new(), Vec::new());
         let optimum = Optimum::of(accesses);
-        for unit in [Unit::Entries, Unit::Bytes] {
-            for capacity in capacities.in_unit(unit) {
-                let simulation = Simulation::of(unit, *capacity);
-                let (best, all) = simulated(accesses, &optimum, simulation)?;
-                let reads = Reads(reads, read_bytes);
-                match unit {
-                    Unit::Entries => at_entries.push(by_entries(*capacity, reads, best, all)),
-                    Unit::Bytes => at_bytes.push(by_bytes(*capacity, reads, best, all)),
-                }
-                note(&format!("simulated a capacity of {capacity} {}", unit.name()));
-            }
-        }
-        let curves = Curves::of(accesses);
+        let ((at_entries, at_bytes), (curves, sample)) = rayon::join(
+            || {
+                let at = |unit| at_capacities(accesses, &optimum, unit, capacities.in_unit(unit), note);
+                rayon::join(|| at(Unit::Entries), || at(Unit::Bytes))
+            },
+            || rayon::join(|| Curves::of(accesses), || Sample::of(accesses)),
+        );
+        let (at_entries, at_bytes) = (at_entries.map_err(found)?, at_bytes.map_err(found)?);
+        let (reads, read_bytes) = accesses.reads();
+        let shares = Reads(reads, read_bytes);
         let (curve, byte_curve) = (&curves.by_entries, curves.by_bytes.as_ref());
-        let sample = Sample::of(accesses);
         let format = trace.format.to_possible_value();
         Ok(Report {
             format: format.map(|value| value.get_name().to_owned()),
@@ -156,12 +175,18 @@ impl Report {
             keys: accesses.distinct() as u64,
             bytes: accesses.has_sizes().then(|| accesses.total(Unit::Bytes)),
             bad_lines: trace.bad,
-            capacities: at_entries,
-            capacities_in_bytes: at_bytes,
+            capacities: at_entries
+                .into_iter()
+                .map(|found| by_entries(shares, found))
+                .collect(),
+            capacities_in_bytes: at_bytes
+                .into_iter()
+                .map(|found| by_bytes(shares, found))
+                .collect(),
             lru_curve: exact(curve, accesses),
             lru_curve_in_bytes: byte_curve.map_or_else(Vec::new, |curve| exact_in_bytes(curve, accesses)),
             sample_rate: sample.rate(),
-            sampled_curves: sampled(&sample, accesses, &curves)?,
+            sampled_curves: sampled(&sample, accesses, &curves).map_err(found)?,
             recommended: Recommended {
                 doubling_gains_under_a_point: curve.doubling_gains_little(),
                 within_five_percent_of_best: curve.within(0.95),
@@ -184,49 +209,90 @@ impl Report {
     }
 }
 
-fn found(broken: impl std::fmt::Display) -> Fault {
+#[expect(clippy::needless_pass_by_value, reason = "what an error is mapped by")]
+fn found(broken: Broken) -> Fault {
     Ended::fault(Exit::Found, broken.to_string())
 }
 
-/// What hits at best, and under each policy.
-fn simulated(
-    accesses: &Accesses,
-    optimum: &Optimum<'_>,
-    simulation: Simulation,
-) -> Result<(Hits, Vec<(Policy, Hits)>), Fault> {
-    let best = optimum.hits(simulation);
-    let mut all = Vec::new();
-    for policy in Policy::ALL {
-        let hits = simulation.run(policy, accesses).map_err(found)?;
-        simulation.hold_to(policy, hits, best).map_err(found)?;
-        all.push((policy, hits));
-    }
-    all.sort_by_key(|(_, hits)| std::cmp::Reverse((hits.count, hits.bytes)));
-    Ok((best, all))
+/// What hits at a capacity: at best, and under each policy, the best first.
+struct AtCapacity {
+    capacity: u64,
+    best: Hits,
+    policies: Vec<(Policy, Hits)>,
 }
 
-fn by_entries(entries: u64, reads: Reads, best: Hits, all: Vec<(Policy, Hits)>) -> AtEntries {
-    let policies = all.into_iter().map(|(policy, hits)| OfPolicy {
+/// Each capacity and policy beside the others.
+fn at_capacities(
+    accesses: &Accesses,
+    optimum: &Optimum<'_>,
+    unit: Unit,
+    capacities: &[u64],
+    note: &(impl Fn(&str) + Sync),
+) -> Result<Vec<AtCapacity>, Broken> {
+    let all: Vec<_> = capacities
+        .par_iter()
+        .map(|capacity| {
+            let found = at_capacity(accesses, optimum, unit, *capacity);
+            note(&format!("simulated a capacity of {capacity} {}", unit.name()));
+            found
+        })
+        .collect();
+    // In their order, so that of several faults it is always the same which is told.
+    all.into_iter().collect()
+}
+
+fn at_capacity(
+    accesses: &Accesses,
+    optimum: &Optimum<'_>,
+    unit: Unit,
+    capacity: u64,
+) -> Result<AtCapacity, Broken> {
+    let simulation = Simulation::of(unit, capacity);
+    let (best, all) = rayon::join(
+        || optimum.hits(simulation),
+        || -> Vec<_> {
+            let policies = Policy::ALL.into_par_iter();
+            policies
+                .map(|policy| (policy, simulation.run(policy, accesses)))
+                .collect()
+        },
+    );
+    let mut policies = Vec::new();
+    for (policy, hits) in all {
+        let hits = hits?;
+        simulation.hold_to(policy, hits, best)?;
+        policies.push((policy, hits));
+    }
+    policies.sort_by_key(|(_, hits)| std::cmp::Reverse((hits.count, hits.bytes)));
+    Ok(AtCapacity {
+        capacity,
+        best,
+        policies,
+    })
+}
+
+fn by_entries(reads: Reads, found: AtCapacity) -> AtEntries {
+    let policies = found.policies.into_iter().map(|(policy, hits)| OfPolicy {
         policy: policy.name(),
         larder: policy.is_of_pools(),
         hit_ratio: reads.ratios(hits).hit_ratio,
     });
     AtEntries {
-        entries,
-        optimum: reads.ratios(best).hit_ratio,
+        entries: found.capacity,
+        optimum: reads.ratios(found.best).hit_ratio,
         policies: policies.collect(),
     }
 }
 
-fn by_bytes(bytes: u64, reads: Reads, best: Hits, all: Vec<(Policy, Hits)>) -> AtBytes {
-    let policies = all.into_iter().map(|(policy, hits)| OfPolicyInBytes {
+fn by_bytes(reads: Reads, found: AtCapacity) -> AtBytes {
+    let policies = found.policies.into_iter().map(|(policy, hits)| OfPolicyInBytes {
         policy: policy.name(),
         larder: policy.is_of_pools(),
         ratios: reads.ratios(hits),
     });
     AtBytes {
-        bytes,
-        reference: reads.ratios(best),
+        bytes: found.capacity,
+        reference: reads.ratios(found.best),
         policies: policies.collect(),
     }
 }
@@ -263,39 +329,51 @@ fn exact_in_bytes(curve: &ByteCurve, accesses: &Accesses) -> Vec<BytePoint> {
 }
 
 /// The curves of all policies but LRU's in entries, which is exact elsewhere.
-fn sampled(sample: &Sample, accesses: &Accesses, curves_of_all: &Curves) -> Result<Vec<Sampled>, Fault> {
-    let mut curves = Vec::new();
+fn sampled(sample: &Sample, accesses: &Accesses, curves: &Curves) -> Result<Vec<Sampled>, Broken> {
     let least = sample.entries_min();
-    for policy in Policy::ALL {
-        let (mut by_entries, mut by_bytes) = (Vec::new(), Vec::new());
-        let all = accesses.total(Unit::Entries);
-        for entries in spread(least, all) {
-            if policy == Policy::Lru || entries < least {
-                continue;
-            }
-            let whole = Simulation::of(Unit::Entries, entries);
-            let (hit_ratio, _) = sample.ratios(policy, whole, curves_of_all).map_err(found)?;
-            by_entries.push(Point { entries, hit_ratio });
-        }
-        if accesses.has_sizes() {
-            let least = bytes_from(accesses).saturating_mul(least);
-            for bytes in spread(least, accesses.total(Unit::Bytes)) {
-                let whole = Simulation::of(Unit::Bytes, bytes);
-                let (hit_ratio, byte_hit_ratio) =
-                    sample.ratios(policy, whole, curves_of_all).map_err(found)?;
-                let ratios = Ratios {
-                    hit_ratio,
-                    byte_hit_ratio,
-                };
-                by_bytes.push(BytePoint { bytes, ratios });
-            }
-        }
-        curves.push(Sampled {
-            policy: policy.name(),
-            larder: policy.is_of_pools(),
-            by_entries,
-            by_bytes,
-        });
+    let mut in_entries = spread(least, accesses.total(Unit::Entries));
+    in_entries.retain(|entries| *entries >= least);
+    let mut in_bytes = Vec::new();
+    if accesses.has_sizes() {
+        let least = bytes_from(accesses).saturating_mul(least);
+        in_bytes = spread(least, accesses.total(Unit::Bytes));
     }
-    Ok(curves)
+    let all: Vec<_> = Policy::ALL
+        .into_par_iter()
+        .map(|policy| sampled_curve(policy, sample, curves, &in_entries, &in_bytes))
+        .collect();
+    all.into_iter().collect()
+}
+
+fn sampled_curve(
+    policy: Policy,
+    sample: &Sample,
+    curves: &Curves,
+    in_entries: &[u64],
+    in_bytes: &[u64],
+) -> Result<Sampled, Broken> {
+    let in_entries = if policy == Policy::Lru { &[] } else { in_entries };
+    let at_entries = |&entries: &u64| -> Result<Point, OverCapacity> {
+        let (hit_ratio, _) = sample.ratios(policy, Simulation::of(Unit::Entries, entries), curves)?;
+        Ok(Point { entries, hit_ratio })
+    };
+    let at_bytes = |&bytes: &u64| -> Result<BytePoint, OverCapacity> {
+        let (hit_ratio, byte_hit_ratio) =
+            sample.ratios(policy, Simulation::of(Unit::Bytes, bytes), curves)?;
+        let ratios = Ratios {
+            hit_ratio,
+            byte_hit_ratio,
+        };
+        Ok(BytePoint { bytes, ratios })
+    };
+    let (by_entries, by_bytes): (Vec<_>, Vec<_>) = rayon::join(
+        || in_entries.par_iter().map(at_entries).collect(),
+        || in_bytes.par_iter().map(at_bytes).collect(),
+    );
+    Ok(Sampled {
+        policy: policy.name(),
+        larder: policy.is_of_pools(),
+        by_entries: by_entries.into_iter().collect::<Result<_, _>>()?,
+        by_bytes: by_bytes.into_iter().collect::<Result<_, _>>()?,
+    })
 }
