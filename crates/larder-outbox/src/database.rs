@@ -2,6 +2,7 @@
 
 use larder_core::{AsOf, BoxFuture, Entropy, Epoch, Invalidation, Position, Source, SourceId};
 use sqlx::{Pool, Transaction};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::hints::Hints;
@@ -92,6 +93,9 @@ pub trait Backend: sqlx::Database {
     /// What of the database's settings makes it lose what was acknowledged, or slow, in words.
     #[doc(hidden)]
     fn weaknesses(pool: &Pool<Self>) -> BoxFuture<'_, Result<Vec<String>, sqlx::Error>>;
+    /// The files that a commit writes to, if it is known which.
+    #[doc(hidden)]
+    fn files(pool: &Pool<Self>) -> BoxFuture<'_, Result<Vec<PathBuf>, sqlx::Error>>;
     #[doc(hidden)]
     fn nodes(pool: Pool<Self>, names: Names) -> Arc<dyn Nodes>;
     #[doc(hidden)]

@@ -29,6 +29,11 @@ impl Hints {
         }
     }
 
+    /// How many hints there were.
+    pub(crate) fn given(&self) -> u64 {
+        self.state.lock().given
+    }
+
     /// Resolves with the next hint that is given after this call.
     pub(crate) fn next(&self) -> impl Future<Output = ()> + Send + '_ {
         let seen = self.state.lock().given;

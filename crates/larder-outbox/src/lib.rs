@@ -31,6 +31,7 @@ mod wait;
 
 mod database;
 mod error;
+mod file_hints;
 mod hints;
 pub mod limits;
 mod memory;
@@ -45,6 +46,7 @@ mod sqlite;
 
 pub use database::Database;
 pub use error::{CommitError, ConfigError, ConfigFault, Error, TransactionError};
+pub use file_hints::FileHints;
 pub use follower::{
     Follower, FollowerBuilder, FollowerHandle, FollowerMetrics, FollowerStatus, GapCount, Step, Widenings,
 };

@@ -21,8 +21,8 @@ use crate::names::Names;
 use crate::record::{Given, Writing};
 use crate::seat::{Own, Seat};
 use crate::{
-    CommitError, Error, Health, HealthPolicy, Nodes, OutboxStore, OutboxTx, PurgeReport, Recorded, Retention,
-    TransactionError,
+    CommitError, Error, FileHints, Health, HealthPolicy, Nodes, OutboxStore, OutboxTx, PurgeReport, Recorded,
+    Retention, TransactionError,
 };
 
 /// Records invalidations where the rows are that they speak of, in the same transaction: both are committed, or neither.
@@ -257,6 +257,16 @@ impl<D: Database> Outbox<D> {
 
     pub(crate) fn local(&self) -> Arc<Local> {
         Arc::clone(&self.shared.local)
+    }
+
+    /// What other processes write to the database's files, as hints; `None` if the database lies in no file, or the system does not tell of it. Only Linux
+    /// does, of files on this machine. Somebody must give a thread for it: see [`FileHints::run`].
+    ///
+    /// # Errors
+    /// [`Error`], if the database does not say where it lies.
+    pub async fn file_hints(&self) -> Result<Option<FileHints>, Error> {
+        let files = D::files(&self.shared.pool).await.map_err(D::failed)?;
+        Ok(FileHints::of(files, Arc::clone(&self.shared.hints)))
     }
 
     /// Begins a new epoch, after the file was restored from a copy: the log is emptied, and whoever follows it flushes. A copy that

@@ -12,6 +12,7 @@ mod schema;
 mod source;
 mod watch;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use larder_core::{AsOf, BoxFuture, Entropy, Epoch, Invalidation, Position, Source, SourceError, SourceId};
@@ -149,6 +150,10 @@ impl Backend for Sqlite {
         })
     }
 
+    fn files(pool: &SqlitePool) -> BoxFuture<'_, Result<Vec<PathBuf>, sqlx::Error>> {
+        Box::pin(files(pool))
+    }
+
     fn weaknesses(pool: &SqlitePool) -> BoxFuture<'_, Result<Vec<String>, sqlx::Error>> {
         Box::pin(async move {
             let mut connection = pool.acquire().await?;
@@ -225,6 +230,25 @@ fn is_in_memory(pool: &SqlitePool) -> bool {
     let options = pool.connect_options();
     let file = options.get_filename().to_string_lossy();
     file.is_empty() || file.contains(":memory:") || file.starts_with("file:sqlx-in-memory")
+}
+
+/// The write-ahead log, or the file itself where there is none.
+async fn files(pool: &SqlitePool) -> Result<Vec<PathBuf>, sqlx::Error> {
+    if is_in_memory(pool) {
+        return Ok(Vec::new());
+    }
+    let mut connection = pool.acquire().await?;
+    let main = "SELECT file FROM pragma_database_list WHERE name = 'main'";
+    let file: String = sqlx::query_scalar(main).fetch_one(&mut *connection).await?;
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(&mut *connection)
+        .await?;
+    let file = if journal == "wal" {
+        format!("{file}-wal")
+    } else {
+        file
+    };
+    Ok(vec![PathBuf::from(file)])
 }
 
 /// Texts are compared as bytes, so they must be UTF-8. Every connection to a private database in memory has a database of its own, so there must be only one.

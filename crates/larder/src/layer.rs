@@ -20,6 +20,7 @@ mod timeline;
 mod transaction;
 mod verifier;
 mod verify;
+mod waker;
 
 use std::any::TypeId;
 use std::collections::HashSet;
@@ -59,6 +60,7 @@ use self::stats::Counts;
 use self::tasks::Supervisor;
 use self::timeline::Timeline;
 use self::verify::Verified;
+use self::waker::FileWaker;
 use crate::Error;
 
 /// One coherent node: pools, outbox and followers over one fence. A handle: clones are the same layer.
@@ -128,6 +130,8 @@ struct Shared {
     verified: Vec<Arc<dyn Verified>>,
     logs: Vec<Arc<dyn Log>>,
     followed: Vec<Followed>,
+    /// Who wakes followers for what other processes write.
+    wakers: Vec<FileWaker>,
     waiter: Waiter,
     timeline: Arc<Timeline>,
     objectives: Objectives,

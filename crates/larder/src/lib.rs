@@ -171,12 +171,12 @@ pub mod outbox {
 
     pub use larder_outbox::{
         Backoff, Beaten, Behind, Claim, CommitError, CommitOrder, Completed, ConfigError, ConfigFault, Count,
-        Database, DeadLetters, Error, Failed, Follower, FollowerBuilder, FollowerHandle, FollowerMetrics,
-        FollowerStatus, GapCount, Group, Health, HealthPolicy, HealthReason, IsGone, Joined, Lease, Member,
-        MemoryCopy, MemoryStore, MemoryTx, Next, NodeStatus, Nodes, Outbox, OutboxBuilder, OutboxRow,
-        OutboxStatus, OutboxStore, OutboxTx, Progress, Publish, PublishFn, Published, PurgeReport, Recorded,
-        Relay, RelayBuilder, RelayDiagnostics, RelayReport, Retention, RowId, RowIdError, RowState, RunError,
-        Start, Step, ToSink, TokenStatus, TransactionError, Wait, WaitMode, Waited, Waiter,
+        Database, DeadLetters, Error, Failed, FileHints, Follower, FollowerBuilder, FollowerHandle,
+        FollowerMetrics, FollowerStatus, GapCount, Group, Health, HealthPolicy, HealthReason, IsGone, Joined,
+        Lease, Member, MemoryCopy, MemoryStore, MemoryTx, Next, NodeStatus, Nodes, Outbox, OutboxBuilder,
+        OutboxRow, OutboxStatus, OutboxStore, OutboxTx, Progress, Publish, PublishFn, Published, PurgeReport,
+        Recorded, Relay, RelayBuilder, RelayDiagnostics, RelayReport, Retention, RowId, RowIdError, RowState,
+        RunError, Start, Step, ToSink, TokenStatus, TransactionError, Wait, WaitMode, Waited, Waiter,
         WaiterDiagnostics, Widenings, limits,
     };
 }

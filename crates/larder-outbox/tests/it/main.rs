@@ -56,3 +56,6 @@ mod deciding;
 mod epochs;
 // Rows of any bytes.
 mod seeds;
+// What other processes write to the files.
+#[cfg(target_os = "linux")]
+mod file_hints;

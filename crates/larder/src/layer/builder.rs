@@ -33,6 +33,7 @@ use super::stats::Counts;
 use super::tasks::{Done, Progress, Stop, Supervisor, text_of};
 use super::timeline::Timeline;
 use super::verify::{Same, Verified};
+use super::waker::FileWaker;
 use super::{Layer, Shared, verifier};
 use crate::{Error, Problem};
 
@@ -56,6 +57,7 @@ pub struct LayerBuilder {
     runtime: Option<Arc<dyn Runtime>>,
     pools: Vec<Box<dyn UnbuiltPool>>,
     outboxes: Vec<Box<dyn UnopenedOutbox>>,
+    file_hints: bool,
     sources: Vec<Arc<dyn Source>>,
     tune: Box<dyn Fn(FollowerBuilder) -> FollowerBuilder + Send + Sync>,
     relays: Vec<Box<dyn UnopenedRelay>>,
@@ -78,6 +80,7 @@ impl LayerBuilder {
             runtime: None,
             pools: Vec::new(),
             outboxes: Vec::new(),
+            file_hints: true,
             sources: Vec::new(),
             tune: Box::new(|follower| follower),
             relays: Vec::new(),
@@ -176,6 +179,13 @@ impl LayerBuilder {
         self
     }
 
+    /// Whether followers are woken by what other processes on this machine write to the files of a database, where the system tells of it
+    /// ([`FileHints`](larder_outbox::FileHints)): one thread for each outbox. Default: true. Without it they hear when they ask next.
+    pub fn file_hints(mut self, wake: bool) -> Self {
+        self.file_hints = wake;
+        self
+    }
+
     /// One more source to be followed.
     pub fn follow(mut self, source: Arc<dyn Source>) -> Self {
         self.sources.push(source);
@@ -271,8 +281,10 @@ impl LayerBuilder {
         let Built { pools, verified } = built;
         let mut opened = Vec::new();
         for outbox in self.outboxes {
-            opened.push(outbox.open(&common).await?);
+            opened.push(outbox.open(&common, self.file_hints).await?);
         }
+        let wakers = opened.iter_mut().filter_map(|opened| opened.file_hints.take());
+        let wakers = wakers.filter_map(FileWaker::start).collect();
         let first = opened.first();
         let waiter = first.map_or_else(|| Waiter::new(&common.fence), |first| first.waiter.clone());
         let store = first.map(|first| Arc::clone(&first.store));
@@ -315,6 +327,7 @@ impl LayerBuilder {
             pools,
             logs,
             followed,
+            wakers,
             requires_record: self.requires_record,
             silent: Mutex::default(),
             counts: Counts::default(),

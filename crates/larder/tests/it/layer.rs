@@ -12,6 +12,9 @@ mod trouble;
 mod verifying;
 // What a body sees while its transaction is open.
 mod within;
+// What other processes commit, as soon as they do.
+#[cfg(target_os = "linux")]
+mod woken;
 // Transactions, waits, invalidations.
 mod writing;
 

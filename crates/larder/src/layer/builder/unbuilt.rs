@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use larder_core::{BoxFuture, Clock, Entropy, Fence, Moment, Runtime, SourceId, Trace};
 use larder_outbox::{
-    ConfigError, Database, FollowerBuilder, Outbox, OutboxBuilder, OutboxStore, Publish, RelayBuilder, Waiter,
+    ConfigError, Database, FileHints, FollowerBuilder, Outbox, OutboxBuilder, OutboxStore, Publish,
+    RelayBuilder, Waiter,
 };
 use larder_pool::{BuildError, Entity, Pool, PoolBuilder, Registry, WhenUnsure};
 
@@ -125,7 +126,11 @@ fn told(part: &str, error: BuildError, problems: &mut Vec<Problem>) {
 /// An outbox that is yet to be opened.
 pub(super) trait UnopenedOutbox: Send + Sync {
     fn check(&self, problems: &mut Vec<Problem>);
-    fn open<'a>(self: Box<Self>, common: &'a Common) -> BoxFuture<'a, Result<Opened, larder_outbox::Error>>;
+    fn open<'a>(
+        self: Box<Self>,
+        common: &'a Common,
+        file_hints: bool,
+    ) -> BoxFuture<'a, Result<Opened, larder_outbox::Error>>;
 }
 
 /// An outbox, and what comes of it.
@@ -135,6 +140,8 @@ pub(super) struct Opened {
     pub(super) follower: FollowerBuilder,
     pub(super) waiter: Waiter,
     pub(super) store: Arc<dyn OutboxStore>,
+    /// If they are wanted, and can be had.
+    pub(super) file_hints: Option<FileHints>,
 }
 
 impl<D: Database> UnopenedOutbox for OutboxBuilder<D> {
@@ -144,7 +151,11 @@ impl<D: Database> UnopenedOutbox for OutboxBuilder<D> {
         }
     }
 
-    fn open<'a>(self: Box<Self>, common: &'a Common) -> BoxFuture<'a, Result<Opened, larder_outbox::Error>> {
+    fn open<'a>(
+        self: Box<Self>,
+        common: &'a Common,
+        file_hints: bool,
+    ) -> BoxFuture<'a, Result<Opened, larder_outbox::Error>> {
         Box::pin(async move {
             let mut builder = self.entropy(Arc::clone(&common.entropy));
             if let Some(node) = &common.node {
@@ -154,7 +165,13 @@ impl<D: Database> UnopenedOutbox for OutboxBuilder<D> {
                 builder = builder.node_key(key);
             }
             let outbox: Outbox<D> = builder.open().await?;
+            let file_hints = if file_hints {
+                outbox.file_hints().await?
+            } else {
+                None
+            };
             Ok(Opened {
+                file_hints,
                 source: outbox.source_id(),
                 follower: outbox.follower(&common.fence),
                 waiter: outbox.waiter(&common.fence),

@@ -1,0 +1,216 @@
+//! [`FileHints`]: what other processes write to a database's files, as a hint that there may be something to read.
+//!
+//! A hint and nothing else: the log is read as it always is, and what no hint tells of is found by asking. What is always true: a change of a
+//! file is followed by a hint, about a quarter of a millisecond later, since SQLite writes its pages before it lets others see them; and there are
+//! at most about a thousand hints a second.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use larder_core::sync::Arc;
+
+use crate::hints::Hints;
+
+/// Wakes those who wait for rows of an [`Outbox`](crate::Outbox) in this process when another process has written to the database's files.
+///
+/// Made by [`Outbox::file_hints`](crate::Outbox::file_hints). It has no thread of its own: [`FileHints::run`] keeps the one that calls it. Over it, a
+/// commit of another process on this machine is met after about a millisecond instead of at the next look, up to `poll_max` later.
+pub struct FileHints {
+    watch: system::Watch,
+    hints: Arc<Hints>,
+}
+
+impl FileHints {
+    /// Of these files, which may be made, removed and made anew. `None` where that cannot be told.
+    pub(crate) fn of(files: Vec<PathBuf>, hints: Arc<Hints>) -> Option<Self> {
+        if files.is_empty() {
+            return None;
+        }
+        match system::Watch::of(files) {
+            Ok(watch) => Some(FileHints { watch, hints }),
+            Err(error) => {
+                tracing::warn!(%error, "nobody is woken by what other processes write: they are met when the log is read next");
+                None
+            }
+        }
+    }
+
+    /// Gives hints until [`FileHints::stop`] was called, and keeps the thread for it. What fails ends it as well; then a warning is logged, and nothing is
+    /// lost but hints.
+    pub fn run(&self) {
+        if let Err(error) = self.give() {
+            tracing::warn!(%error, "nobody is woken any more by what other processes write");
+        }
+    }
+
+    fn give(&self) -> std::io::Result<()> {
+        while self.watch.changed()? {
+            let given = self.hints.given();
+            if !self.watch.settle()? {
+                break;
+            }
+            // Who has committed here meanwhile has given a hint, and those who follow are awake.
+            if self.hints.given() == given {
+                self.hints.give();
+            }
+            if !self.watch.rest()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends [`FileHints::run`], now or as soon as it is called.
+    pub fn stop(&self) {
+        self.watch.stop();
+    }
+}
+
+impl fmt::Debug for FileHints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileHints").finish_non_exhaustive()
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::io;
+    use std::os::fd::OwnedFd;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+    use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+    use rustix::io::{Errno, read, write};
+
+    /// From the first page that is written until all are, of a commit of a few pages.
+    const WRITING: Duration = Duration::from_micros(100);
+    /// From then until others see the commit. What is written later than the first of these is told by a hint of its own.
+    const SHOWING: Duration = Duration::from_micros(100);
+    /// Between two hints.
+    const REST: Duration = Duration::from_millis(1);
+
+    /// The files, watched by the kernel (inotify).
+    pub(super) struct Watch {
+        files: Vec<PathBuf>,
+        changes: OwnedFd,
+        stop: OwnedFd,
+    }
+
+    impl Watch {
+        pub(super) fn of(files: Vec<PathBuf>) -> io::Result<Self> {
+            let watch = Watch {
+                files,
+                changes: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
+                stop: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            };
+            for folder in watch.files.iter().filter_map(|file| file.parent()) {
+                // Files that are made, or come from elsewhere.
+                let made = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+                inotify::add_watch(&watch.changes, folder, made)?;
+            }
+            watch.watch_files()?;
+            Ok(watch)
+        }
+
+        /// Watches each file that is there; those that are watched already stay so.
+        fn watch_files(&self) -> io::Result<()> {
+            let each = |file: &Path| match inotify::add_watch(&self.changes, file, WatchFlags::MODIFY) {
+                Ok(_) | Err(Errno::NOENT) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+            self.files.iter().try_for_each(|file| each(file))
+        }
+
+        /// Waits for a change: true; or until somebody says stop: false.
+        pub(super) fn changed(&self) -> io::Result<bool> {
+            let mut both = [
+                PollFd::new(&self.changes, PollFlags::IN),
+                PollFd::new(&self.stop, PollFlags::IN),
+            ];
+            wait(&mut both, None)?;
+            Ok(both[1].revents().is_empty())
+        }
+
+        /// Waits until what was begun when this is called can be read. False if somebody says stop.
+        pub(super) fn settle(&self) -> io::Result<bool> {
+            if !self.sleep(WRITING)? {
+                return Ok(false);
+            }
+            self.forget_changes()?;
+            // A file that was made anew is another one.
+            self.watch_files()?;
+            self.sleep(SHOWING)
+        }
+
+        /// The same, so that there are not too many hints.
+        pub(super) fn rest(&self) -> io::Result<bool> {
+            self.sleep(REST)
+        }
+
+        fn sleep(&self, time: Duration) -> io::Result<bool> {
+            let time = Timespec::try_from(time).map_err(io::Error::other)?;
+            let mut stop = [PollFd::new(&self.stop, PollFlags::IN)];
+            wait(&mut stop, Some(&time))?;
+            Ok(stop[0].revents().is_empty())
+        }
+
+        fn forget_changes(&self) -> io::Result<()> {
+            let mut changes = [0_u8; 4096];
+            loop {
+                match read(&self.changes, &mut changes) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+
+        pub(super) fn stop(&self) {
+            // It fails if somebody has said so very often, and then it was said.
+            let _said = write(&self.stop, &1_u64.to_ne_bytes());
+        }
+    }
+
+    fn wait(ready: &mut [PollFd<'_>], time: Option<&Timespec>) -> io::Result<()> {
+        loop {
+            match poll(ready, time) {
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => return Ok(()),
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::convert::Infallible;
+    use std::io;
+    use std::path::PathBuf;
+
+    /// Nothing tells of files here.
+    pub(super) struct Watch(Infallible);
+
+    impl Watch {
+        pub(super) fn of(_files: Vec<PathBuf>) -> io::Result<Self> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        pub(super) fn changed(&self) -> io::Result<bool> {
+            match self.0 {}
+        }
+
+        pub(super) fn settle(&self) -> io::Result<bool> {
+            match self.0 {}
+        }
+
+        pub(super) fn rest(&self) -> io::Result<bool> {
+            match self.0 {}
+        }
+
+        pub(super) fn stop(&self) {
+            match self.0 {}
+        }
+    }
+}
