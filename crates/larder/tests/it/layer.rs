@@ -2,6 +2,8 @@
 
 // What is likely to go wrong with a layer.
 mod advising;
+// Commits of which nobody can say whether they happened.
+mod deciding;
 // Why a target is fresh, stale or absent.
 mod explaining;
 // Opening, what is shown, tasks, and the end.
