@@ -12,6 +12,8 @@ mod opening;
 mod trouble;
 // What is kept, against its origin.
 mod verifying;
+// For what a wait waits, mode by mode.
+mod waiting;
 // What a body sees while its transaction is open.
 mod within;
 // What other processes commit, as soon as they do.
