@@ -64,6 +64,7 @@ fn steps() -> Result<Vec<Step>, Failure> {
     let mut steps = vec![
         only("format"),
         only("lint"),
+        whole("features"),
         whole("tidy"),
         whole("deny"),
         whole("test"),

@@ -1,7 +1,7 @@
 //! Citations: the clauses that a test proves, named in its doc comment.
 //!
 //! `/// Contract: O3, F4` stands above a test; `O12 (partial: reason)` says that only a part of the clause is proved. A test
-//! cites at most three clauses. This reads citations from the tests of the crates; it runs nothing.
+//! cites at most three clauses. This reads citations from the tests of the crates and of the chores; it runs nothing.
 
 use crate::contract::ClauseId;
 use crate::tree::Tree;
@@ -21,10 +21,13 @@ pub(crate) struct Citation {
     pub(crate) partial: Option<String>,
 }
 
-/// All citations in `crates/`. What is malformed, stands above no test, or is one too many is a fault.
+/// All citations in `crates/` and `xtask/`. What is malformed, stands above no test, or is one too many is a fault.
 pub(crate) fn citations(tree: &Tree, faults: &mut Vec<String>) -> Vec<Citation> {
     let mut found = Vec::new();
-    for (path, text) in tree.below("crates/", ".rs") {
+    for (path, text) in ["crates/", "xtask/"]
+        .iter()
+        .flat_map(|folder| tree.below(folder, ".rs"))
+    {
         citations_of(path, text, &mut found, faults);
     }
     found

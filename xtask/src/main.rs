@@ -11,7 +11,9 @@ mod citation;
 mod clauses;
 mod contract;
 mod deny;
+mod features;
 mod fuzz;
+mod json;
 mod kill;
 mod long;
 mod mutate;
@@ -63,6 +65,11 @@ const CHORES: &[Chore] = &[
         name: "deny",
         usage: "licences, sources, bans and advisories of the dependencies",
         run: deny::run,
+    },
+    Chore {
+        name: "features",
+        usage: "every crate with none of its features, each alone, all",
+        run: features::run,
     },
     Chore {
         name: "bench",

@@ -41,6 +41,7 @@ fn faults(tree: &Tree) -> Vec<String> {
         source::ignored_tests,
         source::checker_stands_alone,
         source::lints_switched_off,
+        source::features_only_add,
         arrows::crates,
         arrows::workspace,
         lengths::ratchet,

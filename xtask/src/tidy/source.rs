@@ -54,6 +54,59 @@ pub(super) fn checker_stands_alone(tree: &Tree, faults: &mut Vec<String>) {
     }
 }
 
+/// Features only add: nothing that others can see is there only while a feature is off, or is another thing then. What is seen within the crate alone may differ.
+pub(super) fn features_only_add(tree: &Tree, faults: &mut Vec<String>) {
+    for (path, text) in tree
+        .below("crates/", ".rs")
+        .filter(|(path, _)| path.contains("/src/"))
+    {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let mut is_attribute = false;
+        for (at, line) in lines.iter().enumerate() {
+            if ["#[", "#![", "//"].iter().any(|start| line.starts_with(start)) {
+                is_attribute = line.starts_with("#[cfg(");
+            }
+            let is_absence = ["not(feature", "not(any(feature", "not(all(feature"]
+                .iter()
+                .any(|word| line.contains(word));
+            if !is_attribute || !is_absence {
+                continue;
+            }
+            let mut items = lines.iter().skip(at).filter(|line| !line.starts_with("#["));
+            let is_item = |line: &&&str| ITEMS.iter().any(|word| line.starts_with(word));
+            let item = items.find(is_item).copied().unwrap_or_default();
+            if item.starts_with("pub ") || item.starts_with("impl") {
+                let number = at + 1;
+                faults.push(format!(
+                    "{path}:{number}: a feature takes away what others can see"
+                ));
+            }
+        }
+    }
+}
+
+/// How the line begins that comes after an item's attributes.
+const ITEMS: &[&str] = &[
+    "pub",
+    "impl",
+    "fn",
+    "async",
+    "const",
+    "static",
+    "struct",
+    "enum",
+    "trait",
+    "type",
+    "mod",
+    "use",
+    "macro_rules",
+    "let",
+    "{",
+    "return",
+    "if",
+    "match",
+];
+
 /// Every line of every Rust file, without its indentation.
 fn code(tree: &Tree) -> impl Iterator<Item = (&str, usize, &str)> {
     tree.below("", ".rs").flat_map(|(path, text)| {
@@ -82,6 +135,40 @@ mod tests {
             "demo/checker.rs:4: the checker uses what it judges",
         ];
         assert_eq!(said(checker_stands_alone, &tree), expected);
+    }
+
+    /// An item, or what a type can do, that a feature takes away.
+    ///
+    /// Contract: S2 (partial: features only add)
+    #[test]
+    fn a_feature_takes_nothing_away() {
+        let tree = Tree::of(&[
+            (
+                "crates/a/src/lib.rs",
+                "//! A.\n#![cfg_attr(not(feature = \"x\"), doc = \"text\")]\npub use b::B;\n",
+            ),
+            (
+                "crates/a/src/b.rs",
+                "/// B.\n#[cfg(not(feature = \"x\"))]\n#[derive(Debug)]\npub struct B;\n#[cfg(feature = \"x\")]\npub struct C;\n",
+            ),
+            (
+                "crates/a/src/c.rs",
+                "#[cfg(all(\n    unix,\n    not(any(feature = \"x\", feature = \"y\"))\n))]\nimpl Sync for C {}\n",
+            ),
+            (
+                "crates/a/src/d.rs",
+                "#[cfg(not(feature = \"x\"))]\npub(crate) fn d() {\n    #[cfg(not(feature = \"y\"))]\n    let e = 1;\n}\npub fn f() {}\n",
+            ),
+            (
+                "crates/a/tests/it/main.rs",
+                "#[cfg(not(feature = \"x\"))]\npub fn d() {}\n",
+            ),
+        ]);
+        let expected = [
+            "crates/a/src/b.rs:2: a feature takes away what others can see",
+            "crates/a/src/c.rs:3: a feature takes away what others can see",
+        ];
+        assert_eq!(said(features_only_add, &tree), expected);
     }
 
     #[test]

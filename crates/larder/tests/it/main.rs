@@ -8,6 +8,8 @@
     reason = "a test fails by panicking, and is no interface"
 )]
 
+// Which features there are.
+mod features;
 // Who joins a load that something has overtaken.
 mod joins;
 // Parts over one fence, transactions, waits, tasks.
