@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use larder_core::{Befallen, Certainty, Last, Moment, Target};
+use larder_core::{Befallen, Certainty, Fence, Last, Moment, Target};
 use larder_pool::EntryState;
 
 use super::timeline::{Happened, TimelineEvent, timeline_of};
@@ -29,6 +29,8 @@ pub struct Explained {
     pub timeline: Vec<TimelineEvent>,
     /// How far each source has been applied here.
     pub cursors: Vec<CursorStatus>,
+    /// If the body of a transaction asks: what that has invalidated so far of all that this depends on. Nobody else knows of it before the commit.
+    pub in_transaction: Option<Target>,
 }
 
 /// What a pool knows of an id.
@@ -56,6 +58,11 @@ pub enum Verdict {
         /// The target that decides.
         by: Target,
     },
+    /// It is resident and others may read it, but not who asks: the transaction in which that is has invalidated this.
+    EndedInTransaction {
+        /// The target that decides.
+        by: Target,
+    },
     /// It is resident, and its time to live or to idle is over.
     Expired,
     /// It is being loaded.
@@ -72,7 +79,7 @@ pub enum Verdict {
 }
 
 impl Layer {
-    /// What is known of a target, also if nothing of it is kept: found without loading and without a trace.
+    /// What is known of a target, also if nothing of it is kept: found without loading and without a trace. In the body of a transaction, as that sees it.
     ///
     /// O(what it depends on, and its timeline).
     #[must_use]
@@ -99,11 +106,15 @@ impl Shared {
             }
         }
         let timeline = timeline_of(fence, &self.timeline, target);
+        let explained = fence.explain(std::slice::from_ref(target));
+        let of_pools = pools.iter().flat_map(|pool| &pool.explanation.targets);
+        let in_transaction = ended_in_transaction(fence, explained.targets.iter().chain(of_pools));
         Explained {
             target: target.clone(),
             time: fence.time(),
-            verdict: Verdict::of(target, &pools, &timeline, fence.certainty()),
-            fence: fence.explain(std::slice::from_ref(target)),
+            verdict: Verdict::of(target, &pools, &timeline, fence),
+            fence: explained,
+            in_transaction,
             pools,
             timeline,
             cursors: self.cursors(),
@@ -113,14 +124,16 @@ impl Shared {
 
 impl Verdict {
     /// Of several pools that know an id, what is worth most to a reader.
-    fn of(
-        target: &Target,
-        pools: &[ExplainedPool],
-        timeline: &[TimelineEvent],
-        certainty: Certainty,
-    ) -> Self {
+    fn of(target: &Target, pools: &[ExplainedPool], timeline: &[TimelineEvent], fence: &Fence) -> Self {
+        let certainty = fence.certainty();
         let mut verdicts = pools.iter().map(|pool| {
             let explanation = &pool.explanation;
+            if let EntryState::Live | EntryState::Absent = explanation.state
+                && explanation.resident.is_some()
+                && let Some(by) = ended_in_transaction(fence, &explanation.targets)
+            {
+                return Verdict::EndedInTransaction { by };
+            }
             match explanation.state {
                 EntryState::Live if certainty == Certainty::Sure => Verdict::Fresh,
                 EntryState::Live => Verdict::Unsure,
@@ -159,7 +172,7 @@ impl Verdict {
         match self {
             Verdict::Fresh => 0,
             Verdict::Unsure => 1,
-            Verdict::Ended { .. } => 2,
+            Verdict::Ended { .. } | Verdict::EndedInTransaction { .. } => 2,
             Verdict::Expired => 3,
             Verdict::Loading => 4,
             Verdict::Negative => 5,
@@ -168,10 +181,30 @@ impl Verdict {
     }
 }
 
+/// Which of these targets the transaction within which the caller runs has invalidated, if it runs within one: the widest.
+fn ended_in_transaction<'a>(
+    fence: &Fence,
+    targets: impl IntoIterator<Item = &'a larder_core::Explained>,
+) -> Option<Target> {
+    let targets = targets.into_iter().map(|explained| &explained.target);
+    let ended = targets.filter(|target| fence.is_ended_in_transaction(std::slice::from_ref(target)));
+    ended
+        .min_by_key(|target| target.lineage().to_vec().len())
+        .cloned()
+}
+
 impl Explained {
-    /// The verdict in one sentence.
+    /// The verdict in one sentence, which also says what the transaction that asks has invalidated of the target.
     #[must_use]
     pub fn sentence(&self) -> String {
+        let sentence = self.verdict_in_words();
+        match (&self.verdict, &self.in_transaction) {
+            (Verdict::EndedInTransaction { .. }, _) | (_, None) => sentence,
+            (_, Some(by)) => format!("{sentence}; this transaction has invalidated {by}"),
+        }
+    }
+
+    fn verdict_in_words(&self) -> String {
         let target = &self.target;
         match &self.verdict {
             Verdict::Fresh => {
@@ -187,6 +220,11 @@ impl Explained {
             Verdict::Ended { by } => {
                 let last = self.fence_of(by).unwrap_or_default();
                 format!("{target} is resident and not served: {by} was invalidated after it was read{last}")
+            }
+            Verdict::EndedInTransaction { by } => {
+                format!(
+                    "{target} is resident and not served here: this transaction has invalidated {by}, which others hear of when it commits"
+                )
             }
             Verdict::Expired => format!("{target} is resident and not served: its time is over"),
             Verdict::Loading => format!("{target} is absent, and being loaded"),

@@ -9,6 +9,7 @@ use larder::{
     Befallen, Error, ExplainedTarget, Happened, Invalidations, Key, Layer, Pool, Reach, Target, Verdict,
 };
 use larder_testkit::SimClock;
+use sqlx::Sqlite;
 
 use super::{Any, Ground, User, name, rename, until};
 
@@ -243,4 +244,52 @@ async fn every_invalidation_is_told() {
     assert_eq!(timeline(&lists).len(), 5, "the lists of its kind too");
     let strange = Target::entity("user", Key::new(b"no number").unwrap()).unwrap();
     assert!(there.explain(&strange).pools.is_empty());
+}
+
+/// To the body of a transaction a target is what that has made of it, by whichever target; to all others it is what it was.
+///
+/// Contract: S43 (partial: within a transaction), S21 (partial: explanations)
+#[tokio::test]
+async fn a_body_is_told_what_it_has_invalidated() {
+    let ground = Ground::new().await;
+    let layer = ground.layer().await;
+    let outbox = layer.outbox::<Sqlite>().unwrap();
+    for by in [user(7), Target::collection("user").unwrap(), Target::Everything] {
+        name(&layer, 7).await;
+        let rolled_back = layer.transaction(&outbox, async |tx| {
+            let before = layer.explain(&user(7));
+            assert!(
+                matches!(before.verdict, Verdict::Fresh) && before.in_transaction.is_none(),
+                "{before}"
+            );
+            tx.target(by.clone())?;
+            let explained = layer.explain(&user(7));
+            assert!(
+                matches!(&explained.verdict, Verdict::EndedInTransaction { by: found } if *found == by),
+                "{explained}"
+            );
+            let sentence = explained.sentence();
+            let expected = format!("not served here: this transaction has invalidated {by}, ");
+            assert!(sentence.contains(&expected), "{sentence}");
+            // Nothing of it is kept, and it is said all the same.
+            let absent = layer.explain(&user(8));
+            assert!(matches!(absent.verdict, Verdict::Absent { .. }), "{absent}");
+            let says_so = absent
+                .sentence()
+                .ends_with(&format!("; this transaction has invalidated {by}"));
+            assert_eq!(
+                (says_so, absent.in_transaction.is_some()),
+                (by != user(7), by != user(7))
+            );
+            let others = layer.clone();
+            let seen = tokio::spawn(async move { others.explain(&user(7)) }).await?;
+            assert!(
+                matches!(seen.verdict, Verdict::Fresh) && seen.in_transaction.is_none(),
+                "{seen}"
+            );
+            Err::<(), Any>("rolled back".into())
+        });
+        rolled_back.await.unwrap_err();
+        assert!(matches!(layer.explain(&user(7)).verdict, Verdict::Fresh));
+    }
 }
