@@ -85,7 +85,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// given back when the value is dropped, and at the latest when its process dies; it does not survive a crash.
     ///
     /// While it is held the file contains the holder's process id in decimal, for messages only; afterwards it is empty,
-    /// or stale after a crash. It is never removed: a file that is removed and made anew would be two locks.
+    /// or stale after a crash. Its holder may remove it, and must touch nothing afterwards that the lock stands for: from then on it is nobody's lock, also
+    /// for who had opened it before, and the next one to come makes it anew.
     fn lock(&self, path: &Path) -> Result<Box<dyn StorageLock>, StorageError>;
 
     /// Bytes that this process may still allocate in the file system that holds `directory`.

@@ -16,6 +16,9 @@ use super::{
 /// A process id in decimal takes at most ten digits; a lock file is read no further.
 const HOLDER_BYTES_MAX: u64 = 16;
 
+/// How often a lock is tried that somebody else has taken and removed meanwhile.
+const LOCK_ATTEMPTS_MAX: usize = 100;
+
 /// The unit of `st_blocks`, fixed by POSIX whatever the file system's block size.
 const BLOCK_BYTES: u64 = 512;
 
@@ -119,18 +122,14 @@ impl Storage for FileStorage {
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn StorageLock>, StorageError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(at(Operation::Lock, path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StorageError::locked(path, holder(&file))),
-            Err(TryLockError::Error(error)) => return Err(at(Operation::Lock, path)(error)),
+        let mut taken = None;
+        for _ in 0..LOCK_ATTEMPTS_MAX {
+            taken = take(path)?;
+            if taken.is_some() {
+                break;
+            }
         }
+        let file = taken.ok_or_else(|| StorageError::locked(path, None))?;
         // From here on the lock is given back by `drop`, also if the process id cannot be written.
         let lock = FileLock {
             file,
@@ -240,6 +239,30 @@ impl Drop for FileLock {
         // Emptied while still held, so that a lock that nobody holds names nobody and an idle open leaves no trace. If
         // it fails, a stale process id remains, which is for messages only.
         let _ = self.file.set_len(0);
+    }
+}
+
+/// Opens and locks a file; none if it did not lie there any more by then. Its holder has removed it in between, and what lies there now, or is made,
+/// is the lock.
+fn take(path: &Path) -> Result<Option<File>, StorageError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(at(Operation::Lock, path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StorageError::locked(path, holder(&file))),
+        Err(TryLockError::Error(error)) => return Err(at(Operation::Lock, path)(error)),
+    }
+    let locked = file.metadata().map_err(at(Operation::Lock, path))?;
+    match std::fs::metadata(path) {
+        Ok(found) if (found.dev(), found.ino()) == (locked.dev(), locked.ino()) => Ok(Some(file)),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(at(Operation::Lock, path)(error)),
     }
 }
 

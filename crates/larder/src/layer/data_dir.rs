@@ -32,6 +32,7 @@ pub(super) struct DataDir {
 #[derive(Clone, Copy)]
 struct Made {
     directory: bool,
+    lock: bool,
     node: bool,
 }
 
@@ -41,8 +42,10 @@ impl DataDir {
     /// # Errors
     /// [`Error::Locked`], [`Error::NewerFormat`], [`Error::Damaged`], [`Error::Storage`].
     pub(super) fn open(storage: &dyn Storage, path: &Path, entropy: &dyn Entropy) -> Result<Self, Error> {
+        let found = storage.list(path);
         let made = Made {
-            directory: storage.list(path).is_err_and(|error| error.is_not_found()),
+            directory: matches!(&found, Err(error) if error.is_not_found()),
+            lock: !found.is_ok_and(|found| found.iter().any(|entry| entry.name() == LOCK)),
             node: false,
         };
         // Durable when it returns, with all that is missing above it.
@@ -78,17 +81,19 @@ impl DataDir {
         make(storage, &self.path, entropy)
     }
 
-    /// Leaves the directory as it was found, since the layer did not open; but for the empty lock in one that was there before, which another process may be
-    /// about to take. What cannot be removed stays, and harms nobody.
+    /// Leaves the directory as it was found, since the layer did not open. What cannot be removed stays, and harms nobody.
     pub(super) fn undo(self, storage: &dyn Storage) {
         let Self { made, path, lock, .. } = self;
         if made.node {
             drop(storage.remove(&path.join(NODE_IN_MAKING)));
             drop(storage.remove(&path.join(NODE)));
         }
+        // While it is held: another process may be about to take it, or may have taken it as soon as it is not.
+        if made.lock {
+            drop(storage.remove(&path.join(LOCK)));
+        }
         drop(lock);
         if made.directory {
-            drop(storage.remove(&path.join(LOCK)));
             drop(storage.remove_directory(&path));
         }
     }

@@ -5,6 +5,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use larder_core::{EntryKind, FileStorage, Storage, StorageError, StorageFile, StorageOperation};
 use larder_testkit::{Random, SimStorage, for_each_seed};
@@ -302,6 +303,45 @@ fn a_lock_is_held_once_and_names_its_holder() {
         );
         let again = storage.lock(&path).unwrap();
         drop(again);
+    });
+}
+
+/// A lock that its holder removes is nobody's from then on, also for who had opened it before: never do two hold one.
+#[test]
+fn a_lock_that_its_holder_removes_is_no_second_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lock");
+    let (inside, taken) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5_000 {
+                    let lock = match FileStorage::new().lock(&path) {
+                        Ok(lock) => lock,
+                        Err(refused) => {
+                            assert!(refused.is_locked(), "{refused}");
+                            continue;
+                        }
+                    };
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two hold it");
+                    taken.fetch_add(1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    FileStorage::new().remove(&path).unwrap();
+                    drop(lock);
+                }
+            });
+        }
+    });
+    assert!(taken.load(Ordering::SeqCst) > 0);
+    over_both(|storage, home| {
+        let path = home.join("lock");
+        let removed = storage.lock(&path).unwrap();
+        storage.remove(&path).unwrap();
+        let next = storage.lock(&path).unwrap();
+        drop(removed);
+        assert!(storage.lock(&path).unwrap_err().is_locked());
+        drop(next);
     });
 }
 

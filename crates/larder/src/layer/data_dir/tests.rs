@@ -6,7 +6,7 @@ use larder_core::{Entropy as _, Storage as _};
 use larder_testkit::{Loss, SimEntropy, SimStorage};
 
 use super::node_file::{self, Identity, Unreadable};
-use super::{DataDir, NODE, NODE_IN_MAKING};
+use super::{DataDir, LOCK, NODE, NODE_IN_MAKING};
 use crate::Error;
 
 fn dir() -> &'static Path {
@@ -85,11 +85,14 @@ fn an_opening_that_fails_leaves_nothing() {
         .expect("a directory of somebody's own");
     open(&storage, 1).expect("a new node").undo(&storage);
     let left = storage.list(dir()).expect("it was there before");
-    assert!(left.iter().all(|entry| entry.name() != NODE), "{left:?}");
+    assert!(left.is_empty(), "{left:?}");
     let kept = open(&storage, 1).expect("a new node");
     let node = kept.node.clone();
     drop(kept);
     open(&storage, 2).expect("the same").undo(&storage);
+    let left: Vec<_> = storage.list(dir()).expect("it was there before");
+    let names: Vec<_> = left.iter().map(|entry| entry.name().to_owned()).collect();
+    assert_eq!(names, [LOCK, NODE], "nothing of an earlier one goes");
     assert_eq!(open(&storage, 3).expect("the same").node, node);
 }
 

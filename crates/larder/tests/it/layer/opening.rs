@@ -431,18 +431,14 @@ async fn a_node_keeps_its_name() {
         "a name that is given"
     );
     // What does not open leaves nothing behind.
-    let nowhere = folder.path().join("nowhere");
-    let failed = ground
-        .builder()
-        .data_dir(&nowhere)
-        .node("another")
-        .open()
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(failed, Error::NodeInUse { .. }) && !nowhere.exists(),
-        "{failed}"
-    );
+    let (nowhere, empty) = (folder.path().join("nowhere"), folder.path().join("empty"));
+    std::fs::create_dir(&empty).unwrap();
+    for data in [&nowhere, &empty] {
+        let failed = ground.builder().data_dir(data).node("another").open().await;
+        let failed = failed.unwrap_err();
+        assert!(matches!(failed, Error::NodeInUse { .. }), "{failed}");
+    }
+    assert!(!nowhere.exists() && std::fs::read_dir(&empty).unwrap().next().is_none());
 }
 
 /// Everything that a service awaits can be awaited in a task of its own, on whichever thread.
