@@ -116,7 +116,7 @@ impl LayerBuilder {
         self
     }
 
-    /// Whether a transaction that wrote and recorded nothing is rolled back. Default: false, and it warns.
+    /// Whether a transaction that wrote and recorded nothing is rolled back. Default: false, and it warns. SQLite counts what was written to temporary tables too.
     pub fn require_record(mut self, required: bool) -> Self {
         self.requires_record = required;
         self
