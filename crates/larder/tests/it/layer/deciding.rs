@@ -39,6 +39,7 @@ fn a_part_that_decides() {
         let minute = Duration::from_secs(60);
         let layer = ground
             .builder()
+            .file_hints(false)
             .followers(move |follower| follower.poll_min(minute).poll_max(minute).node_lease(10 * minute))
             .freshness(5 * minute, WhenUnsure::Bypass);
         let layer = layer.open().await.unwrap();

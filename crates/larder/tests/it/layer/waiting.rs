@@ -24,6 +24,8 @@ fn slow(builder: LayerBuilder, node: &str) -> LayerBuilder {
             .publish_every(Duration::from_millis(50))
             .node_lease(10 * minute)
     });
+    // Nothing wakes it but what it does itself.
+    let followers = followers.file_hints(false);
     followers.freshness(5 * minute, WhenUnsure::Bypass)
 }
 
