@@ -5,9 +5,10 @@
 //! at most about a thousand hints a second.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
-use larder_core::sync::Arc;
+use larder_core::sync::{Arc, AtomicU64, Ordering};
 
 use crate::hints::Hints;
 
@@ -18,6 +19,15 @@ use crate::hints::Hints;
 pub struct FileHints {
     watch: system::Watch,
     hints: Arc<Hints>,
+    rounds: AtomicU64,
+}
+
+/// What became of a wait.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is waited for"))]
+enum Waited {
+    Changed,
+    TimeOver,
+    Stopped,
 }
 
 impl FileHints {
@@ -27,7 +37,11 @@ impl FileHints {
             return None;
         }
         match system::Watch::of(files) {
-            Ok(watch) => Some(FileHints { watch, hints }),
+            Ok(watch) => Some(FileHints {
+                watch,
+                hints,
+                rounds: AtomicU64::new(0),
+            }),
             Err(error) => {
                 tracing::warn!(%error, "nobody is woken by what other processes write: they are met when the log is read next");
                 None
@@ -35,29 +49,36 @@ impl FileHints {
         }
     }
 
-    /// Gives hints until [`FileHints::stop`] was called, and keeps the thread for it. What fails ends it as well; then a warning is logged, and nothing is
-    /// lost but hints.
-    pub fn run(&self) {
-        if let Err(error) = self.give() {
-            tracing::warn!(%error, "nobody is woken any more by what other processes write");
-        }
-    }
-
-    fn give(&self) -> std::io::Result<()> {
-        while self.watch.changed()? {
+    /// Gives hints until [`FileHints::stop`] was called, and keeps the thread for it.
+    ///
+    /// # Errors
+    /// If the system tells of the files no more. Nothing is lost but hints.
+    pub fn run(&self) -> io::Result<()> {
+        loop {
+            // Only told to people.
+            self.rounds.fetch_add(1, Ordering::Relaxed);
+            match self.watch.changed()? {
+                Waited::Stopped => return Ok(()),
+                Waited::TimeOver => continue,
+                Waited::Changed => {}
+            }
             let given = self.hints.given();
-            if !self.watch.settle()? {
-                break;
+            if let Waited::Stopped = self.watch.settle()? {
+                return Ok(());
             }
             // Who has committed here meanwhile has given a hint, and those who follow are awake.
             if self.hints.given() == given {
                 self.hints.give();
             }
-            if !self.watch.rest()? {
-                break;
+            if let Waited::Stopped = self.watch.rest()? {
+                return Ok(());
             }
         }
-        Ok(())
+    }
+
+    /// How often [`FileHints::run`] has looked: while it runs, once a second at least.
+    pub fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
     }
 
     /// Ends [`FileHints::run`], now or as soon as it is called.
@@ -83,12 +104,16 @@ mod system {
     use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
     use rustix::io::{Errno, read, write};
 
+    use super::Waited;
+
     /// From the first page that is written until all are, of a commit of a few pages.
     const WRITING: Duration = Duration::from_micros(100);
     /// From then until others see the commit. What is written later than the first of these is told by a hint of its own.
     const SHOWING: Duration = Duration::from_micros(100);
     /// Between two hints.
     const REST: Duration = Duration::from_millis(1);
+    /// Between two looks, if nothing changes.
+    const LOOK: Duration = Duration::from_secs(1);
 
     /// The files, watched by the kernel (inotify).
     pub(super) struct Watch {
@@ -122,20 +147,24 @@ mod system {
             self.files.iter().try_for_each(|file| each(file))
         }
 
-        /// Waits for a change: true; or until somebody says stop: false.
-        pub(super) fn changed(&self) -> io::Result<bool> {
+        /// Waits for a change, not for ever.
+        pub(super) fn changed(&self) -> io::Result<Waited> {
             let mut both = [
-                PollFd::new(&self.changes, PollFlags::IN),
                 PollFd::new(&self.stop, PollFlags::IN),
+                PollFd::new(&self.changes, PollFlags::IN),
             ];
-            wait(&mut both, None)?;
-            Ok(both[1].revents().is_empty())
+            wait(&mut both, LOOK)?;
+            Ok(match both.map(|ready| ready.revents().is_empty()) {
+                [false, _] => Waited::Stopped,
+                [true, false] => Waited::Changed,
+                [true, true] => Waited::TimeOver,
+            })
         }
 
-        /// Waits until what was begun when this is called can be read. False if somebody says stop.
-        pub(super) fn settle(&self) -> io::Result<bool> {
-            if !self.sleep(WRITING)? {
-                return Ok(false);
+        /// Waits until what was begun when this is called can be read.
+        pub(super) fn settle(&self) -> io::Result<Waited> {
+            if let Waited::Stopped = self.sleep(WRITING)? {
+                return Ok(Waited::Stopped);
             }
             self.forget_changes()?;
             // A file that was made anew is another one.
@@ -143,16 +172,19 @@ mod system {
             self.sleep(SHOWING)
         }
 
-        /// The same, so that there are not too many hints.
-        pub(super) fn rest(&self) -> io::Result<bool> {
+        /// Waits so that there are not too many hints.
+        pub(super) fn rest(&self) -> io::Result<Waited> {
             self.sleep(REST)
         }
 
-        fn sleep(&self, time: Duration) -> io::Result<bool> {
-            let time = Timespec::try_from(time).map_err(io::Error::other)?;
+        fn sleep(&self, time: Duration) -> io::Result<Waited> {
             let mut stop = [PollFd::new(&self.stop, PollFlags::IN)];
-            wait(&mut stop, Some(&time))?;
-            Ok(stop[0].revents().is_empty())
+            wait(&mut stop, time)?;
+            Ok(if stop[0].revents().is_empty() {
+                Waited::TimeOver
+            } else {
+                Waited::Stopped
+            })
         }
 
         fn forget_changes(&self) -> io::Result<()> {
@@ -172,9 +204,10 @@ mod system {
         }
     }
 
-    fn wait(ready: &mut [PollFd<'_>], time: Option<&Timespec>) -> io::Result<()> {
+    fn wait(ready: &mut [PollFd<'_>], time: Duration) -> io::Result<()> {
+        let time = Timespec::try_from(time).map_err(io::Error::other)?;
         loop {
-            match poll(ready, time) {
+            match poll(ready, Some(&time)) {
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
                 Ok(_) => return Ok(()),
@@ -189,6 +222,8 @@ mod system {
     use std::io;
     use std::path::PathBuf;
 
+    use super::Waited;
+
     /// Nothing tells of files here.
     pub(super) struct Watch(Infallible);
 
@@ -197,15 +232,15 @@ mod system {
             Err(io::ErrorKind::Unsupported.into())
         }
 
-        pub(super) fn changed(&self) -> io::Result<bool> {
+        pub(super) fn changed(&self) -> io::Result<Waited> {
             match self.0 {}
         }
 
-        pub(super) fn settle(&self) -> io::Result<bool> {
+        pub(super) fn settle(&self) -> io::Result<Waited> {
             match self.0 {}
         }
 
-        pub(super) fn rest(&self) -> io::Result<bool> {
+        pub(super) fn rest(&self) -> io::Result<Waited> {
             match self.0 {}
         }
 

@@ -60,7 +60,6 @@ use self::stats::Counts;
 use self::tasks::Supervisor;
 use self::timeline::Timeline;
 use self::verify::Verified;
-use self::waker::FileWaker;
 use crate::Error;
 
 /// One coherent node: pools, outbox and followers over one fence. A handle: clones are the same layer.
@@ -130,8 +129,6 @@ struct Shared {
     verified: Vec<Arc<dyn Verified>>,
     logs: Vec<Arc<dyn Log>>,
     followed: Vec<Followed>,
-    /// Who wakes followers for what other processes write.
-    wakers: Vec<FileWaker>,
     waiter: Waiter,
     timeline: Arc<Timeline>,
     objectives: Objectives,

@@ -23,7 +23,7 @@ impl Running {
     async fn over(outbox: &Outbox<sqlx::Sqlite>) -> Self {
         let hints = Arc::new(outbox.file_hints().await.unwrap().unwrap());
         let given = Arc::clone(&hints);
-        let thread = Some(thread::spawn(move || given.run()));
+        let thread = Some(thread::spawn(move || given.run().unwrap()));
         Running { hints, thread }
     }
 }
@@ -135,6 +135,6 @@ async fn a_stop_that_comes_first_is_heard() {
     let hints = ground.outbox.file_hints().await.unwrap().unwrap();
     for _ in 0..3 {
         hints.stop();
-        hints.run();
+        hints.run().unwrap();
     }
 }

@@ -27,13 +27,12 @@ use super::advice::{self, AdviceCode, Advisor};
 use super::data_dir::DataDir;
 use super::limits::{FRESHNESS, VERIFY_RATE};
 use super::objectives::Objectives;
-use super::parts::{Followed, LayerPool, Log};
+use super::parts::{Followed, LayerPool};
 use super::shutdown::Closing;
 use super::stats::Counts;
 use super::tasks::{Done, Progress, Stop, Supervisor, text_of};
 use super::timeline::Timeline;
 use super::verify::{Same, Verified};
-use super::waker::FileWaker;
 use super::{Layer, Shared, verifier};
 use crate::{Error, Problem};
 
@@ -283,8 +282,6 @@ impl LayerBuilder {
         for outbox in self.outboxes {
             opened.push(outbox.open(&common, self.file_hints).await?);
         }
-        let wakers = opened.iter_mut().filter_map(|opened| opened.file_hints.take());
-        let wakers = wakers.filter_map(FileWaker::start).collect();
         let first = opened.first();
         let waiter = first.map_or_else(|| Waiter::new(&common.fence), |first| first.waiter.clone());
         let store = first.map(|first| Arc::clone(&first.store));
@@ -295,9 +292,10 @@ impl LayerBuilder {
                 .entropy(Arc::clone(&common.entropy))
         };
         let mut followers = Vec::new();
-        let mut logs: Vec<Arc<dyn Log>> = Vec::new();
+        let (mut logs, mut wakers) = (Vec::new(), Vec::new());
         for opened in opened {
             followers.push((opened.source, tune(opened.follower).build()?));
+            wakers.extend(opened.waker.map(|waker| (opened.source, waker)));
             logs.push(opened.log);
         }
         for source in self.sources {
@@ -311,6 +309,9 @@ impl LayerBuilder {
         }
         let tasks = Supervisor::new(Arc::clone(&common.runtime), Arc::clone(&common.clock));
         let followed = follow(&tasks, followers).await?;
+        for (source, waker) in wakers {
+            waker.start(source, &tasks);
+        }
         for relay in relays {
             tasks.run(relay.name, RELAY_PERIOD, relay.progress, relay.work);
         }
@@ -327,7 +328,6 @@ impl LayerBuilder {
             pools,
             logs,
             followed,
-            wakers,
             requires_record: self.requires_record,
             silent: Mutex::default(),
             counts: Counts::default(),

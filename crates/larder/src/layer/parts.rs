@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use larder_core::sync::AtomicU64;
 use larder_core::{BoxFuture, Head, Invalidations, SourceError, SourceId, Token};
-use larder_outbox::{Database, Error, Follower, FollowerHandle, Health, HealthPolicy, Outbox};
+use larder_outbox::{Database, Error, FileHints, Follower, FollowerHandle, Health, HealthPolicy, Outbox};
 use larder_pool::{Entity, Pool};
 
 /// A pool of whatever type.
@@ -32,6 +32,7 @@ pub(super) trait Log: fmt::Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn database(&self) -> TypeId;
     fn head(&self) -> BoxFuture<'_, Result<Head, SourceError>>;
+    fn file_hints(&self) -> BoxFuture<'_, Result<Option<FileHints>, Error>>;
     fn record_alone<'a>(&'a self, batch: &'a Invalidations) -> BoxFuture<'a, Result<Token, Error>>;
     /// What of the database's settings is not as it should be.
     fn weaknesses(&self) -> BoxFuture<'_, Result<Vec<String>, Error>>;
@@ -49,6 +50,10 @@ impl<D: Database> Log for Outbox<D> {
 
     fn head(&self) -> BoxFuture<'_, Result<Head, SourceError>> {
         Box::pin(Outbox::head(self))
+    }
+
+    fn file_hints(&self) -> BoxFuture<'_, Result<Option<FileHints>, Error>> {
+        Box::pin(Outbox::file_hints(self))
     }
 
     fn record_alone<'a>(&'a self, batch: &'a Invalidations) -> BoxFuture<'a, Result<Token, Error>> {

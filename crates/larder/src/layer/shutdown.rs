@@ -9,7 +9,6 @@ use larder_core::TaskFuture;
 use tokio::sync::OnceCell;
 
 use super::Shared;
-use super::waker::FileWaker;
 
 /// How a shutdown went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +81,6 @@ async fn close(shared: &Shared, deadline: Duration) -> ShutdownReport {
             ended,
         });
     }
-    shared.wakers.iter().for_each(FileWaker::stop);
     shared.tasks.stop();
     for (name, end) in shared.tasks.ends() {
         let ended = within(shared.runtime.sleep(left()), end).await;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use larder_core::{BoxFuture, Clock, Entropy, Fence, Moment, Runtime, SourceId, Trace};
 use larder_outbox::{
-    ConfigError, Database, FileHints, FollowerBuilder, Outbox, OutboxBuilder, OutboxStore, Publish,
-    RelayBuilder, Waiter,
+    ConfigError, Database, FollowerBuilder, Outbox, OutboxBuilder, OutboxStore, Publish, RelayBuilder, Waiter,
 };
 use larder_pool::{BuildError, Entity, Pool, PoolBuilder, Registry, WhenUnsure};
 
@@ -13,6 +12,7 @@ use super::super::parts::{LayerPool, Log};
 use super::super::tasks::{Done, Progress, Stop};
 use super::super::timeline::Timeline;
 use super::super::verify::{Same, Verified, VerifiedPool};
+use super::super::waker::Waker;
 use crate::Problem;
 
 /// What a layer gives to its parts.
@@ -140,8 +140,8 @@ pub(super) struct Opened {
     pub(super) follower: FollowerBuilder,
     pub(super) waiter: Waiter,
     pub(super) store: Arc<dyn OutboxStore>,
-    /// If they are wanted, and can be had.
-    pub(super) file_hints: Option<FileHints>,
+    /// If it is wanted, and can be had.
+    pub(super) waker: Option<Waker>,
 }
 
 impl<D: Database> UnopenedOutbox for OutboxBuilder<D> {
@@ -165,18 +165,21 @@ impl<D: Database> UnopenedOutbox for OutboxBuilder<D> {
                 builder = builder.node_key(key);
             }
             let outbox: Outbox<D> = builder.open().await?;
-            let file_hints = if file_hints {
+            let hints = if file_hints {
                 outbox.file_hints().await?
             } else {
                 None
             };
+            let (source, log) = (outbox.source_id(), Arc::new(outbox.clone()) as Arc<dyn Log>);
+            let (runtime, clock) = (&common.runtime, &common.clock);
+            let waker = |hints| Waker::new(Arc::clone(&log), hints, Arc::clone(runtime), Arc::clone(clock));
             Ok(Opened {
-                file_hints,
-                source: outbox.source_id(),
+                source,
+                waker: hints.map(waker),
                 follower: outbox.follower(&common.fence),
                 waiter: outbox.waiter(&common.fence),
                 store: outbox.store(),
-                log: Arc::new(outbox),
+                log,
             })
         })
     }

@@ -176,11 +176,18 @@ async fn what_reads_a_source_is_shown() {
     assert!(cursor.last_contact.unwrap() < Duration::from_secs(10) && cursor.lag.is_some());
     let tasks = layer.tasks();
     let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+    let names = without_file_hints(names);
     assert_eq!(names[1..], ["freshness", "advisor"], "nothing is verified here");
     assert!(
         tasks[0].name.starts_with("follower ") && tasks[0].restarts == 0,
         "{tasks:?}"
     );
+}
+
+/// Not every system tells of files.
+fn without_file_hints<S: AsRef<str>>(mut names: Vec<S>) -> Vec<S> {
+    names.retain(|name| !name.as_ref().starts_with("file hints "));
+    names
 }
 
 /// The relay's rows arrive, and waits for its group are satisfied by it.
@@ -212,6 +219,7 @@ async fn a_relay_is_a_task_of_the_layer() {
         ["entity:user/7", "collection:user.lists"]
     );
     let names: Vec<_> = layer.tasks().into_iter().map(|task| task.name).collect();
+    let names = without_file_hints(names);
     assert_eq!(names[1..], ["relay mail", "freshness", "advisor"]);
 }
 
@@ -302,6 +310,7 @@ async fn a_shutdown_ends_every_task() {
     let report = layer.shutdown(Duration::from_secs(20)).await;
     assert!(report.is_clean(), "{report:?}");
     let parts: Vec<_> = report.parts.iter().map(|part| part.part.clone()).collect();
+    let parts = without_file_hints(parts);
     assert_eq!((parts[0].as_str(), parts.len()), ("pool user", 4));
     assert_eq!(
         layer.clone().shutdown(Duration::ZERO).await,
