@@ -295,6 +295,54 @@ fn a_directory_is_kept_if_that_is_asked_for() {
     );
 }
 
+/// What writers do, by what they leave in the database: rows are changed, created, deleted and created again; one transaction in twenty leaves nothing.
+///
+/// Contract: S129 (partial: rows, orders and rollbacks over SQLite)
+#[test]
+fn writers_do_what_a_shop_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("shop");
+    let (code, out, notes) = run(
+        folder.path(),
+        &with(&["--dir", own.to_str().unwrap(), "--keep", "--json"]),
+    );
+    assert_eq!(code, Some(0), "{notes}");
+    let verdict: Value = serde_json::from_str(&out).unwrap();
+    let [writes, rollbacks] = ["writes", "rollbacks"].map(|field| verdict[field].as_u64().unwrap());
+    assert!(
+        (writes / 40..writes / 10).contains(&rollbacks),
+        "{rollbacks} rolled back, {writes} written"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let counts = runtime.unwrap().block_on(async {
+        let file = sqlx::sqlite::SqliteConnectOptions::new().filename(own.join("shop.db"));
+        let database = sqlx::SqlitePool::connect_with(file).await.unwrap();
+        let mut counts = Vec::new();
+        for sql in [
+            "SELECT count(*) FROM orders",
+            "SELECT count(*) FROM history WHERE version > 1 AND deleted = 0",
+            "SELECT count(*) FROM history WHERE deleted = 1",
+            "SELECT count(*) FROM history AS again JOIN history AS gone USING (kind, id) \
+             WHERE gone.deleted = 1 AND again.deleted = 0 AND again.version = gone.version + 1",
+            "SELECT count(DISTINCT kind) FROM history WHERE version > 1 AND kind < 3",
+            // What was rolled back left no gap in the versions of a row.
+            "SELECT count(*) FROM (SELECT max(version) - count(*) AS gap FROM history GROUP BY kind, id) WHERE gap <> 0",
+        ] {
+            let count: i64 = sqlx::query_scalar(sql).fetch_one(&database).await.unwrap();
+            counts.push(count);
+        }
+        counts
+    });
+    let [orders, changed, deleted, again, kinds, gaps] = counts[..] else {
+        panic!("{counts:?}")
+    };
+    assert!(
+        orders > 0 && changed > 0 && deleted > 0 && again > 0,
+        "{counts:?}"
+    );
+    assert_eq!((kinds, gaps), (2, 0), "{counts:?}");
+}
+
 /// A node that is stopped answers nobody: the demo ends all the same, and says that something was wrong.
 ///
 /// Contract: S133 (partial: a node that hangs)
