@@ -4,6 +4,7 @@
 //! which source it is, its epoch, the last position given out, below which position rows may be gone, and the version
 //! of the tables; `former/<epoch>` for each epoch before. Nothing of a group is ever written into the log.
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
 use super::{begin, failed, signed, unsigned};
@@ -274,16 +275,23 @@ pub(super) fn check_version(found: u32) -> Result<(), Error> {
 
 /// The numbers of the log.
 pub(super) async fn meta(connection: &mut SqliteConnection, names: &Names) -> Result<Meta, Error> {
-    let query = format!(
-        "SELECT key, value FROM {}meta UNION ALL SELECT 'now', {NOW_MICROS}",
-        names.prefix()
-    );
-    let rows = sqlx::query(AssertSqlSafe(query))
+    let rows = sqlx::query(AssertSqlSafe(select_meta(names)))
         .fetch_all(connection)
         .await
         .map_err(failed)?;
+    meta_of(&rows)
+}
+
+/// Asks for the numbers of the log, and for the time.
+pub(super) fn select_meta(names: &Names) -> String {
+    let p = names.prefix();
+    format!("SELECT key, value FROM {p}meta UNION ALL SELECT 'now', {NOW_MICROS}")
+}
+
+/// What the answer says.
+pub(super) fn meta_of(rows: &[SqliteRow]) -> Result<Meta, Error> {
     let (mut meta, mut known) = (Meta::default(), 0);
-    for row in &rows {
+    for row in rows {
         let key: String = row.try_get(0).map_err(failed)?;
         let value: i64 = row.try_get(1).map_err(failed)?;
         known += usize::from(NUMBERS.contains(&key.as_str()));

@@ -13,9 +13,10 @@ use larder_core::{
     AsOf, Batch, BoxFuture, Cursor, Delivered, Epoch, Head, Position, Source, SourceError, SourceId,
     Timestamp, WidenedRows,
 };
-use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments as _, AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
-use super::schema::{Meta, meta};
+use super::schema::{Meta, meta, meta_of, select_meta};
 use super::watch::{Reader, Watch};
 use super::{begin, epoch, failed, signed, source_failed, unsigned};
 use crate::Error;
@@ -36,6 +37,14 @@ pub(crate) struct SqliteSource {
     pub(super) watch: Watch,
 }
 
+/// What one snapshot says.
+struct Seen {
+    meta: Meta,
+    /// The last row behind the cursor.
+    last: Option<Read>,
+    found: Found,
+}
+
 /// Rows that a read has found.
 struct Found {
     rows: Vec<Read>,
@@ -46,7 +55,10 @@ struct Found {
 impl SqliteSource {
     /// The numbers of this log; an error if another one lies in its place.
     async fn own_meta(&self, snapshot: &mut SqliteConnection) -> Result<Meta, Error> {
-        let meta = meta(snapshot, &self.names).await?;
+        self.own(meta(snapshot, &self.names).await?)
+    }
+
+    fn own(&self, meta: Meta) -> Result<Meta, Error> {
         if meta.source == self.id.get() {
             Ok(meta)
         } else {
@@ -106,38 +118,56 @@ impl SqliteSource {
         cursor: &Cursor,
         limit: usize,
     ) -> Result<Option<Delivered>, Error> {
-        let mut snapshot = reader.begin().await.map_err(failed)?;
-        let delivered = self.read_in(&mut snapshot, cursor, limit).await?;
-        // Before anything else is done: a checkpoint would wait for it.
-        snapshot.rollback().await.map_err(failed)?;
-        Ok(delivered)
-    }
-
-    async fn read_in(
-        &self,
-        snapshot: &mut SqliteConnection,
-        cursor: &Cursor,
-        limit: usize,
-    ) -> Result<Option<Delivered>, Error> {
-        let meta = self.own_meta(snapshot).await?;
+        let mut seen = self.look(reader, cursor, limit.clamp(1, ROWS_A_READ_MAX)).await?;
+        if seen.found.is_cut_where_no_cursor_can_say() {
+            seen = self.look(reader, cursor, usize::MAX).await?;
+        }
+        let Seen { meta, last, found } = seen;
         if cursor.source() != self.id || cursor.epoch().get() != meta.epoch {
             return Ok(Some(Delivered::OtherEpoch));
         }
-        let next = cursor.horizon().get();
-        if !self.is_where_it_was(snapshot, cursor, &meta).await? {
+        if !is_where_it_was(cursor, &meta, last.as_ref()) {
             return Ok(None);
         }
-        if next < meta.floor {
+        if cursor.horizon().get() < meta.floor {
             return Ok(Some(Delivered::Purged));
         }
-        let part = part_of_horizon(cursor);
-        let mut found = self
-            .rows(snapshot, next, part, limit.clamp(1, ROWS_A_READ_MAX))
-            .await?;
-        if found.is_cut_where_no_cursor_can_say() {
-            found = self.rows(snapshot, next, part, usize::MAX).await?;
-        }
         Ok(Some(Delivered::Rows(self.batch(cursor, &meta, found))))
+    }
+
+    /// One snapshot, in one trip: the numbers, the last row behind the cursor, and up to `limit` after it.
+    async fn look(&self, reader: &mut Reader<'_>, cursor: &Cursor, limit: usize) -> Result<Seen, Error> {
+        let mut arguments = SqliteArguments::default();
+        let limited = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        for value in [
+            signed(cursor.horizon().get()),
+            limited,
+            signed(part_of_horizon(cursor)),
+        ] {
+            let added = arguments.add(value);
+            added.map_err(|error| failed(sqlx::Error::Encode(error)))?;
+        }
+        let select = select(&self.names);
+        let statements = format!(
+            "{}; {}; {select} WHERE position >= ?1 AND (?3 = 0 OR position > ?1 OR ordinal >= ?3) ORDER BY position, ordinal LIMIT ?2",
+            select_meta(&self.names),
+            self.select_last(cursor),
+        );
+        let answers = reader.find(&statements, arguments).await.map_err(failed)?;
+        let [numbers, last, rows] =
+            <[_; 3]>::try_from(answers).map_err(|_| failed(sqlx::Error::WorkerCrashed))?;
+        let mut rows = rows
+            .iter()
+            .map(read)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(failed)?;
+        let next = rows.get(limit).map(|row| row.position);
+        rows.truncate(limit);
+        Ok(Seen {
+            meta: self.own(meta_of(&numbers)?)?,
+            last: last.first().map(read).transpose().map_err(failed)?,
+            found: Found { rows, next },
+        })
     }
 
     /// Begins a new epoch if this is certainly not the log in which the cursor was taken: asked again where nobody else writes,
@@ -145,8 +175,8 @@ impl SqliteSource {
     async fn renew(&self, cursor: &Cursor) -> Result<Delivered, Error> {
         let mut transaction = begin(&self.pool, "BEGIN IMMEDIATE").await.map_err(failed)?;
         let meta = meta(&mut transaction, &self.names).await?;
-        if meta.epoch != cursor.epoch().get() || self.is_where_it_was(&mut transaction, cursor, &meta).await?
-        {
+        let last = self.last_behind(&mut transaction, cursor).await?;
+        if meta.epoch != cursor.epoch().get() || is_where_it_was(cursor, &meta, last.as_ref()) {
             // Somebody else has begun it, or there is nothing wrong: the next read says which.
             return Ok(if meta.epoch == cursor.epoch().get() {
                 Delivered::Rows(Batch::new(
@@ -170,28 +200,30 @@ impl SqliteSource {
         Ok(Delivered::OtherEpoch)
     }
 
-    /// Whether the log is still the one in which the cursor was taken: it reaches as far, and the row that was delivered
-    /// last, if it is still there, is the same.
-    async fn is_where_it_was(
+    /// Asks for the last row that a cursor has behind it: `?1` is its horizon, `?3` the part of the commit there.
+    fn select_last(&self, cursor: &Cursor) -> String {
+        let place = if part_of_horizon(cursor) == 0 {
+            "position < ?1 ORDER BY position DESC, ordinal DESC"
+        } else {
+            "position = ?1 AND ordinal < ?3 ORDER BY ordinal DESC"
+        };
+        format!("{} WHERE {place} LIMIT 1", select(&self.names))
+    }
+
+    /// The last row that a cursor has behind it.
+    async fn last_behind(
         &self,
         snapshot: &mut SqliteConnection,
         cursor: &Cursor,
-        meta: &Meta,
-    ) -> Result<bool, Error> {
-        let next = cursor.horizon().get();
-        let part = part_of_horizon(cursor);
-        if meta.position.saturating_add(1) < next || (part > 0 && meta.position < next) {
-            return Ok(false);
-        }
-        let last = if part == 0 {
-            self.last_below(snapshot, next).await?
-        } else {
-            self.last_of(snapshot, next, part).await?
-        };
-        Ok(match last {
-            None => true,
-            Some(last) => u64::from(last.check()) == cursor.check() & u64::from(u32::MAX),
-        })
+    ) -> Result<Option<Read>, Error> {
+        let row = sqlx::query(AssertSqlSafe(self.select_last(cursor)))
+            .bind(signed(cursor.horizon().get()))
+            .bind(0)
+            .bind(signed(part_of_horizon(cursor)))
+            .fetch_optional(snapshot)
+            .await
+            .map_err(failed)?;
+        row.as_ref().map(read).transpose().map_err(failed)
     }
 
     /// The last row below a position.
@@ -210,55 +242,6 @@ impl SqliteSource {
             .await
             .map_err(failed)?;
         row.as_ref().map(read).transpose().map_err(failed)
-    }
-
-    /// The last row of a commit below an ordinal.
-    async fn last_of(
-        &self,
-        snapshot: &mut SqliteConnection,
-        position: u64,
-        part: u64,
-    ) -> Result<Option<Read>, Error> {
-        let query = format!(
-            "{} WHERE position = ?1 AND ordinal < ?2 ORDER BY ordinal DESC LIMIT 1",
-            select(&self.names)
-        );
-        let row = sqlx::query(AssertSqlSafe(query))
-            .bind(signed(position))
-            .bind(signed(part))
-            .fetch_optional(snapshot)
-            .await
-            .map_err(failed)?;
-        row.as_ref().map(read).transpose().map_err(failed)
-    }
-
-    /// Up to `limit` rows from a position on, without those of its commit below an ordinal, if that is not 0.
-    async fn rows(
-        &self,
-        snapshot: &mut SqliteConnection,
-        position: u64,
-        part: u64,
-        limit: usize,
-    ) -> Result<Found, Error> {
-        let query = format!(
-            "{} WHERE position >= ?1 AND (?3 = 0 OR position > ?1 OR ordinal >= ?3) ORDER BY position, ordinal LIMIT ?2",
-            select(&self.names)
-        );
-        let rows = sqlx::query(AssertSqlSafe(query))
-            .bind(signed(position))
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
-            .bind(signed(part))
-            .fetch_all(snapshot)
-            .await
-            .map_err(failed)?;
-        let mut rows = rows
-            .iter()
-            .map(read)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(failed)?;
-        let next = rows.get(limit).map(|row| row.position);
-        rows.truncate(limit);
-        Ok(Found { rows, next })
     }
 
     fn batch(&self, cursor: &Cursor, meta: &Meta, found: Found) -> Batch {
@@ -322,6 +305,20 @@ impl SqliteSource {
 
     fn as_of(&self, meta: &Meta, position: u64) -> AsOf {
         AsOf::new(self.id, Epoch::new(meta.epoch), position)
+    }
+}
+
+/// Whether the log is still the one in which the cursor was taken: it reaches as far, and the row that was delivered
+/// last, if it is still there, is the same.
+fn is_where_it_was(cursor: &Cursor, meta: &Meta, last: Option<&Read>) -> bool {
+    let next = cursor.horizon().get();
+    let part = part_of_horizon(cursor);
+    if meta.position.saturating_add(1) < next || (part > 0 && meta.position < next) {
+        return false;
+    }
+    match last {
+        None => true,
+        Some(last) => u64::from(last.check()) == cursor.check() & u64::from(u32::MAX),
     }
 }
 

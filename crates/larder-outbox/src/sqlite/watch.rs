@@ -4,9 +4,13 @@
 //! writes is kept for it, beside the pool, and reads as well: a pool that is used up holds up no follower. What is always true: without such a connection nothing is known, and
 //! the log is read; numbers of two connections are never compared, since each begins anew.
 
+use futures_util::TryStreamExt as _;
 use larder_core::{AsOf, Cursor};
 use sqlx::pool::PoolConnection;
-use sqlx::{Connection as _, Executor as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Either, Executor as _, Sqlite, SqliteConnection, SqlitePool, Transaction,
+};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{acquire, is_in_memory};
@@ -115,6 +119,24 @@ async fn connect(pool: &SqlitePool) -> Result<SqliteConnection, sqlx::Error> {
     Ok(connection)
 }
 
+/// The rows of each statement.
+async fn answers(
+    connection: &mut SqliteConnection,
+    statements: String,
+    arguments: SqliteArguments,
+) -> Result<Vec<Vec<SqliteRow>>, sqlx::Error> {
+    let query = sqlx::query_with(AssertSqlSafe(statements), arguments);
+    let mut told = connection.fetch_many(query);
+    let (mut answers, mut rows) = (Vec::new(), Vec::new());
+    while let Some(one) = told.try_next().await? {
+        match one {
+            Either::Left(_) => answers.push(std::mem::take(&mut rows)),
+            Either::Right(row) => rows.push(row),
+        }
+    }
+    Ok(answers)
+}
+
 /// The connection that reads, for as long as this is held.
 pub(super) struct Reader<'a> {
     kept: MutexGuard<'a, Kept>,
@@ -127,6 +149,31 @@ enum Reading {
 }
 
 impl Reader<'_> {
+    /// What statements find in one snapshot, each its rows: sent together, since every trip to the thread of a connection costs more than they do.
+    pub(super) async fn find(
+        &mut self,
+        statements: &str,
+        arguments: SqliteArguments,
+    ) -> Result<Vec<Vec<SqliteRow>>, sqlx::Error> {
+        match &mut self.connection {
+            // What fails, or is dropped half way, leaves it in a transaction: it is not kept then.
+            Reading::Own(connection) => {
+                let statements = format!("BEGIN; {statements}; COMMIT");
+                let mut answers = answers(connection, statements, arguments).await?;
+                answers.remove(0);
+                answers.pop();
+                Ok(answers)
+            }
+            Reading::Pooled(connection) => {
+                let mut snapshot = connection.begin().await?;
+                let answers = answers(&mut snapshot, statements.to_owned(), arguments).await?;
+                // Before anything else is done: a checkpoint would wait for it.
+                snapshot.rollback().await?;
+                Ok(answers)
+            }
+        }
+    }
+
     /// A snapshot, from its first statement on.
     pub(super) async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
         match &mut self.connection {

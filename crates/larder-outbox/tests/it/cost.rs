@@ -140,6 +140,29 @@ async fn a_quiet_round_reads_no_table() {
     }
 }
 
+/// A follower that finds rows has sent one text for all that it wants to know.
+///
+/// Contract: O32 (partial: SQLite)
+#[tokio::test]
+async fn a_round_with_rows_takes_one_trip_to_the_tables() {
+    listen();
+    let ground = ground(MODES[0]).await;
+    let builder = Outbox::builder(ground.pool.clone()).prefix("round_");
+    builder.migrate().await.unwrap();
+    let outbox = builder.open().await.unwrap();
+    let fence = larder_core::Fence::builder().build().unwrap();
+    let mut follower = larder_outbox::Follower::builder(outbox.source(), &fence)
+        .build()
+        .unwrap();
+    follower.step().await.unwrap();
+    for id in 0..3 {
+        outbox.record_alone(&user(id)).await.unwrap();
+        sent("round_");
+        assert_eq!(follower.step().await.unwrap().rows, 1);
+        assert_eq!(sent("round_"), 1);
+    }
+}
+
 /// Rows of several statements are all there, in the order in which they were named, each with a number of its own.
 ///
 /// Contract: O19
