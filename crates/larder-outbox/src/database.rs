@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::hints::Hints;
 use crate::names::Names;
-use crate::record::{Given, Identity, Writing, Written};
+use crate::record::{Ended, Given, Identity, Writing, Written};
 use crate::{Error, Nodes, Outbox, OutboxStore, PurgeReport, Retention};
 
 /// A database in which an outbox can lie: `sqlx::Sqlite`. Only Larder implements it.
@@ -46,6 +46,14 @@ pub trait Backend: sqlx::Database {
         connection: &'a mut Self::Connection,
         writing: Writing<'a>,
     ) -> BoxFuture<'a, Result<Written, Error>>;
+    /// Writes a batch, which may be empty, at the position that was given, asks what triggers have recorded since, and commits: all of it sent
+    /// together. The connection is within another transaction then, which changes nothing, for sqlx to end. At most [`TARGETS_A_STATEMENT`](crate::limits) targets.
+    #[doc(hidden)]
+    fn end<'a>(
+        connection: &'a mut Self::Connection,
+        writing: Writing<'a>,
+        given: Given,
+    ) -> BoxFuture<'a, Ended>;
     #[doc(hidden)]
     fn failed(error: sqlx::Error) -> Error;
     #[doc(hidden)]

@@ -197,6 +197,9 @@ pub enum CommitError {
     /// A batch could not be recorded, or was dropped on its way: nothing was committed.
     #[error("a batch was not recorded, so nothing was committed")]
     Incomplete,
+    /// The last batch could not be recorded: nothing was committed.
+    #[error("the last batch was not recorded, so nothing was committed")]
+    NotRecorded(#[source] Error),
     /// The database did not say whether it has committed.
     #[error("it is not known whether the transaction was committed")]
     Unknown {
@@ -239,7 +242,7 @@ impl<E> From<CommitError> for TransactionError<E> {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::NotCommitted(source) => Self::NotCommitted(source),
-            CommitError::Incomplete => Self::Record,
+            CommitError::Incomplete | CommitError::NotRecorded(_) => Self::Record,
             CommitError::Unknown { token, source } => Self::Unknown { token, source },
         }
     }

@@ -169,11 +169,11 @@ impl<D: Database> Outbox<D> {
         if batch.is_empty() {
             return Ok(Token::default());
         }
-        let mut transaction = self.begin().await?;
-        let _ = transaction.record(batch).await?;
-        transaction.commit().await.map_err(|error| match error {
+        let transaction = self.begin().await?;
+        transaction.commit_with(batch).await.map_err(|error| match error {
+            CommitError::NotRecorded(error) => error,
             CommitError::NotCommitted(source) | CommitError::Unknown { source, .. } => D::failed(source),
-            CommitError::Incomplete => unreachable!("invariant: the batch was recorded above"),
+            CommitError::Incomplete => unreachable!("invariant: no batch came before"),
         })
     }
 
@@ -305,28 +305,50 @@ impl<D: Database> Shared<D> {
         if batch.is_empty() {
             return Ok((recorded, None));
         }
-        let writing = Writing {
-            names: &self.names,
-            source: self.source,
-            origin: Some(&self.local.origin),
-            batch,
-            given,
-            rows_before,
-        };
-        let span = tracing::debug_span!("outbox.record", source = %self.source, targets = batch.len());
+        let writing = self.writing(batch, given, rows_before);
+        let span = self.recording(batch);
         let written = D::record(connection, writing).instrument(span).await?;
         self.epoch.store(written.given.epoch.get(), Ordering::Relaxed);
         recorded.epoch = written.given.epoch;
         recorded.position = Some(written.given.position);
         recorded.inserted = written.inserted;
         recorded.recorded_at = written.given.at;
-        let rows = batch.targets().iter().map(|target| {
-            let row = Invalidation::new(target.clone(), written.given.position, written.given.at);
+        recorded.rows = self.as_delivered(batch, &written.given).collect();
+        Ok((recorded, Some(written.counter)))
+    }
+
+    /// The span in which a batch is recorded.
+    pub(crate) fn recording(&self, batch: &Invalidations) -> tracing::Span {
+        tracing::debug_span!("outbox.record", source = %self.source, targets = batch.len())
+    }
+
+    pub(crate) fn writing<'a>(
+        &'a self,
+        batch: &'a Invalidations,
+        given: Option<Given>,
+        rows_before: usize,
+    ) -> Writing<'a> {
+        Writing {
+            names: &self.names,
+            source: self.source,
+            origin: Some(&self.local.origin),
+            batch,
+            given,
+            rows_before,
+        }
+    }
+
+    /// The rows of a batch, as they will be delivered.
+    pub(crate) fn as_delivered<'a>(
+        &'a self,
+        batch: &'a Invalidations,
+        given: &'a Given,
+    ) -> impl Iterator<Item = Invalidation> + 'a {
+        batch.targets().iter().map(|target| {
+            let row = Invalidation::new(target.clone(), given.position, given.at);
             row.with_reason(batch.reason())
                 .with_origin(self.local.origin.clone())
-        });
-        recorded.rows = rows.collect();
-        Ok((recorded, Some(written.counter)))
+        })
     }
 
     /// Makes this process known, once.

@@ -3,6 +3,7 @@
 //! What is always true: there is one writer at a time, so the order of positions is the order of commits; a position
 //! is given out inside the writing transaction, and comes back with it if it is rolled back.
 
+mod ending;
 mod epoch;
 mod groups;
 mod nodes;
@@ -28,7 +29,7 @@ use crate::database::{Backend, Database};
 use crate::error::{ConfigError, ConfigFault};
 use crate::hints::Hints;
 use crate::names::Names;
-use crate::record::{Given, Identity, Writing, Written};
+use crate::record::{Ended, Given, Identity, Writing, Written};
 use crate::retention::{PurgeReport, Retention};
 use crate::{Error, Nodes, Outbox, OutboxStore};
 
@@ -83,6 +84,14 @@ impl Backend for Sqlite {
         writing: Writing<'a>,
     ) -> BoxFuture<'a, Result<Written, Error>> {
         Box::pin(async move { record::record(connection, &writing).await })
+    }
+
+    fn end<'a>(
+        connection: &'a mut SqliteConnection,
+        writing: Writing<'a>,
+        given: Given,
+    ) -> BoxFuture<'a, Ended> {
+        Box::pin(async move { ending::end(connection, &writing, given).await })
     }
 
     fn failed(error: sqlx::Error) -> Error {

@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use larder_core::{Invalidation, Invalidations, Position, Token};
+use sqlx::Acquire as _;
+use tracing::Instrument as _;
 
 use crate::database::Database;
+use crate::limits::TARGETS_A_STATEMENT;
 use crate::outbox::Shared;
-use crate::record::Given;
+use crate::record::{End, Ended, Given, Writing};
 use crate::{CommitError, Error, Recorded};
 
 /// A transaction of [`Outbox::begin`](crate::Outbox::begin). Dropped, it is rolled back.
@@ -43,7 +47,7 @@ impl<'c, D: Database> OutboxTx<'c, D> {
     }
 
     /// Records a batch at the position of this transaction: targets that it has recorded before count once. One statement
-    /// for each 2,000 targets; an empty batch sends none.
+    /// for each 2,000 targets; an empty batch sends none. The last one is cheaper with [`OutboxTx::commit_with`].
     ///
     /// # Errors
     /// [`Error`].
@@ -84,42 +88,76 @@ impl<'c, D: Database> OutboxTx<'c, D> {
     ///
     /// # Errors
     /// [`CommitError`]: whether nothing was committed, or it is not known.
-    pub async fn commit(mut self) -> Result<Token, CommitError> {
+    pub async fn commit(self) -> Result<Token, CommitError> {
+        self.commit_with(&Invalidations::default()).await
+    }
+
+    /// Records a last batch and commits, as [`OutboxTx::commit`]. On SQLite both are sent together, up to 2,000 targets, so the batch costs no trip to
+    /// the thread of the connection of its own.
+    ///
+    /// # Errors
+    /// [`CommitError`]: whether nothing was committed, or it is not known.
+    pub async fn commit_with(mut self, batch: &Invalidations) -> Result<Token, CommitError> {
+        if !self.lacks_a_batch && batch.len() > TARGETS_A_STATEMENT {
+            if let Err(error) = self.record(batch).await {
+                self.give_up().await;
+                return Err(CommitError::NotRecorded(error));
+            }
+            return self.end(&Invalidations::default()).await;
+        }
+        self.end(batch).await
+    }
+
+    async fn end(self, batch: &Invalidations) -> Result<Token, CommitError> {
         if self.lacks_a_batch {
             self.give_up().await;
             return Err(CommitError::Incomplete);
         }
-        let rows = self.all_rows().await.map_err(CommitError::NotCommitted)?;
-        let token = self.outbox.token(&rows);
-        match self.transaction.commit().await {
-            Ok(()) => {
-                self.outbox.applied(&rows);
-                self.outbox.hint();
-                Ok(token)
+        let OutboxTx {
+            outbox,
+            mut transaction,
+            given,
+            mut rows,
+            counter,
+            ..
+        } = self;
+        let end = if batch.is_empty() && counter == Some(given.position) {
+            // Nothing is to be written or asked.
+            match transaction.commit().await {
+                Ok(()) => End::Committed,
+                Err(error) => End::Failed(error),
             }
-            Err(error) if D::is_certainly_rolled_back(&error) => Err(CommitError::NotCommitted(error)),
-            Err(source) => {
-                self.outbox.suspect(&rows);
-                self.outbox.hint();
+        } else {
+            let writing = outbox.writing(batch, Some(given), rows.len());
+            let span = outbox.recording(batch);
+            let together = together(&mut transaction, writing, given).instrument(span);
+            let Ended { end, of_triggers, .. } = together.await;
+            rows.extend(outbox.as_delivered(batch, &given));
+            // They have positions of their own. Nobody else could record anything since this transaction began.
+            rows.extend(of_triggers);
+            // What is left is for sqlx to end: the transaction, or the one that was begun after it.
+            if let End::NotRecorded(_) = end {
+                give_up(transaction).await;
+            }
+            end
+        };
+        match end {
+            End::Committed => {
+                outbox.applied(&rows);
+                outbox.hint();
+                Ok(outbox.token(&rows))
+            }
+            End::NotRecorded(error) => Err(CommitError::NotRecorded(error)),
+            End::Failed(error) if D::is_certainly_rolled_back(&error) => {
+                Err(CommitError::NotCommitted(error))
+            }
+            End::Failed(source) => {
+                outbox.suspect(&rows);
+                outbox.hint();
+                let token = outbox.token(&rows);
                 Err(CommitError::Unknown { token, source })
             }
         }
-    }
-
-    /// What this transaction has recorded: here, and by triggers that its statements have fired, which have positions of their
-    /// own. Nobody else could record anything since it began.
-    async fn all_rows(&mut self) -> Result<Vec<Invalidation>, sqlx::Error> {
-        let names = &self.outbox.names;
-        let own = self.given.position;
-        let counter = match self.counter {
-            Some(counter) => counter,
-            None => D::counter(&mut self.transaction, names).await?,
-        };
-        if counter == own {
-            return Ok(std::mem::take(&mut self.rows));
-        }
-        let before = Position::new(own.get().saturating_sub(1));
-        D::since(&mut self.transaction, names, before).await
     }
 
     /// Ends without a trace.
@@ -130,11 +168,48 @@ impl<'c, D: Database> OutboxTx<'c, D> {
         self.transaction.rollback().await.map_err(D::failed)
     }
 
-    /// Rolls back; what the database says to that changes nothing.
     pub(crate) async fn give_up(self) {
-        if let Err(error) = self.rollback().await {
-            tracing::warn!(%error, "a rollback failed");
+        give_up(self.transaction).await;
+    }
+}
+
+/// Rolls back; what the database says to that changes nothing.
+async fn give_up<D: Database>(transaction: sqlx::Transaction<'_, D>) {
+    if let Err(error) = transaction.rollback().await {
+        tracing::warn!(%error, "a rollback failed");
+    }
+}
+
+/// [`Backend::end`](crate::database::Backend::end). However it ends, and if it is dropped on its way, what sqlx counts is true again afterwards.
+async fn together<D: Database>(
+    transaction: &mut sqlx::Transaction<'_, D>,
+    writing: Writing<'_>,
+    given: Given,
+) -> Ended {
+    let mut ending = Ending {
+        transaction,
+        is_countable: false,
+    };
+    let ended = D::end(&mut *ending.transaction, writing, given).await;
+    ending.is_countable = ended.is_countable;
+    ended
+}
+
+/// A transaction whose end is under way: sqlx counts it as open, and it may be over.
+struct Ending<'t, 'c, D: Database> {
+    transaction: &'t mut sqlx::Transaction<'c, D>,
+    is_countable: bool,
+}
+
+impl<D: Database> Drop for Ending<'_, '_, D> {
+    fn drop(&mut self) {
+        if self.is_countable {
+            return;
         }
+        // A savepoint, which opens a transaction if none is open. Asked for once and dropped, it is rolled back, and with it what is around it: then none is
+        // open, and none is counted.
+        let mut savepoint = self.transaction.begin();
+        let _ = savepoint.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::record::{Given, Writing, Written};
 use crate::row::Written as Parts;
 
 /// Statements for up to so many targets are prepared once and kept.
-const KEPT_TARGETS: usize = 8;
+pub(super) const KEPT_TARGETS: usize = 8;
 /// Values that all rows of a statement share, before their own.
 const SHARED_VALUES: usize = 5;
 
@@ -170,7 +170,7 @@ fn count(row: &SqliteRow, column: usize) -> Result<usize, Error> {
 }
 
 /// The text that inserts so many rows.
-fn insertion(names: &Names, rows: usize, position: &str, time: &str, condition: &str) -> String {
+pub(super) fn insertion(names: &Names, rows: usize, position: &str, time: &str, condition: &str) -> String {
     let p = names.prefix();
     let value = |row: usize| {
         let first = SHARED_VALUES + 6 * row;
@@ -188,7 +188,7 @@ fn insertion(names: &Names, rows: usize, position: &str, time: &str, condition: 
 }
 
 /// The values of an insertion: what its rows share, then their own.
-fn bound<'q>(
+pub(super) fn bound<'q>(
     query: Query<'q, Sqlite, SqliteArguments>,
     writing: &Writing<'q>,
     first_value: u64,

@@ -103,6 +103,12 @@ async fn a_batch_takes_two_statements_and_one_more_for_each_two_thousand_targets
                 "{targets} targets, its connection used last: {is_used_last}"
             );
         }
+        // Sent with the commit, the last batch asks that question itself.
+        let mut transaction = outbox.begin().await.unwrap();
+        transaction.connection();
+        transaction.commit_with(&batch).await.unwrap();
+        let expected = 1 + expected.max(1);
+        assert_eq!(sent("counted_"), expected, "{targets} targets with the commit");
     }
 }
 

@@ -16,6 +16,8 @@ mod recording;
 mod cost;
 // Transactions that the outbox begins.
 mod transactions;
+// Transactions that end with their last batch.
+mod ending;
 // Tables, versions, rows of others.
 mod tables;
 // The log as a source.

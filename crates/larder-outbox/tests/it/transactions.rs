@@ -102,15 +102,21 @@ async fn a_commit_that_is_refused_says_that_nothing_was_committed() {
         .execute(&ground.pool)
         .await
         .unwrap();
-    let mut transaction = ground.outbox.begin().await.unwrap();
-    let _ = transaction.record(&user(9)).await.unwrap();
-    sqlx::query("INSERT INTO posts VALUES (9)")
-        .execute(transaction.connection())
-        .await
-        .unwrap();
-    let error = transaction.commit().await.unwrap_err();
-    assert!(matches!(error, CommitError::NotCommitted(_)), "{error:?}");
-    assert!(ground.seen().await.is_empty());
+    for is_sent_with_it in [false, true] {
+        let mut transaction = ground.outbox.begin().await.unwrap();
+        sqlx::query("INSERT INTO posts VALUES (9)")
+            .execute(transaction.connection())
+            .await
+            .unwrap();
+        let ended = if is_sent_with_it {
+            transaction.commit_with(&user(9)).await
+        } else {
+            let _ = transaction.record(&user(9)).await.unwrap();
+            transaction.commit().await
+        };
+        assert!(matches!(ended, Err(CommitError::NotCommitted(_))), "{ended:?}");
+        assert!(ground.seen().await.is_empty());
+    }
     ground.outbox.record_alone(&user(1)).await.unwrap();
     assert_eq!(ground.seen().await.len(), 1, "the connection goes on");
 }

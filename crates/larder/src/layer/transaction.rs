@@ -23,7 +23,7 @@ use super::Layer;
 use super::limits::{RETRY_AFTER_MAX, TRANSACTION_ATTEMPTS};
 use super::stats::Counts;
 
-/// A transaction under way. What is invalidated is recorded in it just before it commits.
+/// A transaction under way. What is invalidated is recorded in it as it commits, in the same trip to the database.
 pub struct Tx<'o, D: Database> {
     transaction: OutboxTx<'o, D>,
     batch: Invalidations,
@@ -214,10 +214,10 @@ impl Layer {
             batch,
             ..
         } = tx;
-        let is_silent = match self.record(&mut transaction, &batch).await {
+        let is_silent = match self.is_silent(&mut transaction, &batch).await {
             Ok(is_silent) => is_silent,
             Err(error) => {
-                tracing::error!(%error, "the invalidations of a transaction could not be recorded");
+                tracing::error!(%error, "nobody can say whether a transaction recorded anything");
                 roll_back(transaction).await;
                 return Err(TransactionError::Record);
             }
@@ -228,10 +228,14 @@ impl Layer {
             return Err(TransactionError::Record);
         }
         let mut commit = Finished {
-            work: Some(Box::pin(transaction.commit())),
+            work: Some(Box::pin(async move { transaction.commit_with(&batch).await })),
             runtime: Arc::clone(&self.shared.runtime),
         };
-        let token = poll_fn(|context| commit.poll(context)).await?;
+        let committed = poll_fn(|context| commit.poll(context)).await;
+        if let Err(CommitError::NotRecorded(error)) = &committed {
+            tracing::error!(%error, "the invalidations of a transaction could not be recorded");
+        }
+        let token = committed?;
         if is_silent && self.shared.silent.lock().insert(caller) {
             tracing::warn!(%caller, code = "A07", "a transaction changed rows and recorded nothing: no node hears of it");
         }
@@ -242,16 +246,13 @@ impl Layer {
         Ok((result, outbox.head().await.map_or(token, |head| head.token())))
     }
 
-    /// Records what a body has invalidated. Whether rows were changed of which nobody will hear.
-    async fn record<D: Database>(
+    /// Whether rows were changed of which nobody will hear.
+    async fn is_silent<D: Database>(
         &self,
         transaction: &mut OutboxTx<'static, D>,
         batch: &Invalidations,
     ) -> Result<bool, larder_outbox::Error> {
-        if batch.is_empty() {
-            return transaction.has_changed_in_silence().await;
-        }
-        transaction.record(batch).await.map(|_| false)
+        Ok(batch.is_empty() && transaction.has_changed_in_silence().await?)
     }
 }
 

@@ -212,6 +212,37 @@ async fn ends_within(waits: u64, work: impl Future) -> bool {
     .await
 }
 
+/// What a body invalidates is sent with the commit: if it cannot be recorded, nothing is committed, and it is counted as that.
+///
+/// Contract: S17 (partial: not recorded), S22 (partial: failed records)
+#[tokio::test]
+async fn what_cannot_be_recorded_is_not_committed() {
+    let ground = Ground::new().await;
+    let layer = ground.layer().await;
+    let outbox = layer.outbox::<Sqlite>().unwrap();
+    let failed = layer.transaction(&outbox, async |tx| {
+        for sql in [
+            "UPDATE users SET name = 'lost' WHERE id = 8",
+            "ALTER TABLE larder_log RENAME TO elsewhere",
+        ] {
+            sqlx::query(sql).execute(tx.connection()).await?;
+        }
+        tx.tag("shop", "team:8")?;
+        Ok::<_, Any>(())
+    });
+    let failed = failed.await;
+    assert!(matches!(failed, Err(TransactionError::Record)), "{failed:?}");
+    assert_eq!(layer.stats().failed_records, 1);
+    let read = layer.transaction(&outbox, async |tx| {
+        let names = sqlx::query_scalar("SELECT name FROM users WHERE id = 8");
+        let name: String = names.fetch_one(tx.connection()).await?;
+        tx.tag("shop", "team:8")?;
+        Ok::<_, Any>(name)
+    });
+    let (name, _) = read.await.expect("the log is there again");
+    assert_ne!(name, "lost");
+}
+
 /// Contract: S20
 #[tokio::test]
 async fn rows_that_change_in_silence_are_noticed() {
