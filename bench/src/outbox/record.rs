@@ -80,8 +80,7 @@ pub(super) async fn larder(outbox: &Outbox<sqlx::Sqlite>, id: u64) -> Result<(),
         .entity("owner", id)?;
     let mut transaction = outbox.begin().await?;
     sqlx::query(UPDATE).execute(transaction.connection()).await?;
-    let _ = transaction.record(&batch).await?;
-    transaction.commit().await?;
+    transaction.commit_with(&batch).await?;
     Ok(())
 }
 

@@ -209,12 +209,12 @@ async fn what_was_committed_during_a_read_is_read_by_the_next() {
         let mut step = Box::pin(follower.step());
         // So far into the round, and then somebody commits.
         let mut is_over = false;
-        for _ in 0..id % 20 {
+        for _ in 0..id % 6 {
             is_over = larder_testkit::poll_once(step.as_mut()).is_ready();
             if is_over {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_micros(200)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
         elsewhere.record_alone(&user(id)).await.unwrap();
         if is_over {

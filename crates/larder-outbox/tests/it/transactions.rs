@@ -85,6 +85,9 @@ async fn rows_are_not_committed_without_their_batch() {
                 .execute(transaction.connection())
                 .await?;
             drop(transaction.record(&user(1)).await);
+            sqlx::query("ALTER TABLE elsewhere RENAME TO larder_log")
+                .execute(transaction.connection())
+                .await?;
             Ok::<_, Oops>(())
         })
     });
