@@ -123,7 +123,8 @@ async fn without_a_file_there_are_no_file_hints() {
 
     let ground = ground(SqliteJournalMode::Wal).await;
     std::fs::remove_dir_all(ground.folder.path()).unwrap();
-    assert!(ground.outbox.file_hints().await.unwrap().is_none());
+    // Or it cannot be asked at all, if that takes another connection.
+    assert!(!matches!(ground.outbox.file_hints().await, Ok(Some(_))));
 }
 
 /// Who is told to stop before it has begun does not begin.
