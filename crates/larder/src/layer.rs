@@ -13,6 +13,7 @@ pub mod limits;
 mod objectives;
 mod parts;
 mod reads;
+mod relays;
 mod shutdown;
 mod stats;
 mod tasks;
@@ -55,6 +56,7 @@ use self::advice::Advisor;
 use self::data_dir::DataDir;
 use self::objectives::Objectives;
 use self::parts::{Followed, LayerPool, Log};
+use self::relays::Relayed;
 use self::shutdown::Closing;
 use self::stats::Counts;
 use self::tasks::Supervisor;
@@ -129,6 +131,7 @@ struct Shared {
     verified: Vec<Arc<dyn Verified>>,
     logs: Vec<Arc<dyn Log>>,
     followed: Vec<Followed>,
+    relays: Vec<Arc<Relayed>>,
     waiter: Waiter,
     timeline: Arc<Timeline>,
     objectives: Objectives,
@@ -267,7 +270,7 @@ impl Layer {
         self.shared.tasks.statuses()
     }
 
-    /// Everybody here who reads a source, and how far each has come.
+    /// Everybody here who reads a source, and how far each has come: followers as they are now, relays as the database said within the last two seconds.
     #[must_use]
     pub fn cursors(&self) -> Vec<CursorStatus> {
         self.shared.cursors()

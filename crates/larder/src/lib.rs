@@ -83,7 +83,7 @@ pub use larder_core::{
     Applied, Cause, Certainty, CommitSeen, DropHook, Explained, Explanation, Fence, FenceBuilder, FenceError,
     FenceStats, Fenced, Invalidated, InvalidationsByKind, Journal, Journaled, Lane, LaneState, Last,
     NameClaim, Optional, OwnCommit, Pin, PinError, Raised, Registration, Round, Run, Stamp, StampRuns,
-    TooOld, TransactionScope, WhenApplied,
+    TooOld, TransactionScope, WhenApplied, WidenedRows,
 };
 
 // What the parts are entered by.

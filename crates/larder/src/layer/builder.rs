@@ -22,12 +22,13 @@ use larder_outbox::{
 };
 use larder_pool::{Entity, PoolBuilder, Registry, TokioRuntime, WhenUnsure};
 
-use self::unbuilt::{Common, Unbuilt, UnbuiltPool, Unopened, UnopenedOutbox, UnopenedRelay};
+use self::unbuilt::{Common, OpenedRelay, Unbuilt, UnbuiltPool, Unopened, UnopenedOutbox, UnopenedRelay};
 use super::advice::{self, AdviceCode, Advisor};
 use super::data_dir::DataDir;
 use super::limits::{FRESHNESS, VERIFY_RATE};
 use super::objectives::Objectives;
 use super::parts::{Followed, LayerPool};
+use super::relays::{self, Relayed};
 use super::shutdown::Closing;
 use super::stats::Counts;
 use super::tasks::{Done, Progress, Stop, Supervisor, text_of};
@@ -312,9 +313,8 @@ impl LayerBuilder {
         for (source, waker) in wakers {
             waker.start(source, &tasks);
         }
-        for relay in relays {
-            tasks.run(relay.name, RELAY_PERIOD, relay.progress, relay.work);
-        }
+        let relayed = relay(&tasks, relays);
+        relays::watch(&relayed, &tasks, &common.runtime, &common.clock);
         let advisor = Advisor::new(&common.fence, self.silenced)?;
         Ok(Shared {
             name: self.name,
@@ -328,6 +328,7 @@ impl LayerBuilder {
             pools,
             logs,
             followed,
+            relays: relayed,
             requires_record: self.requires_record,
             silent: Mutex::default(),
             counts: Counts::default(),
@@ -437,6 +438,17 @@ async fn follow(tasks: &Supervisor, followers: Vec<(SourceId, Follower)>) -> Res
         });
     }
     Ok(followed)
+}
+
+/// Makes each relay a task.
+fn relay(tasks: &Supervisor, relays: Vec<OpenedRelay>) -> Vec<Arc<Relayed>> {
+    let started = relays.into_iter().map(|OpenedRelay { relay, work }| {
+        let last_round = Arc::clone(&relay.last_round);
+        let name = format!("relay {}", relay.group);
+        tasks.run(name, RELAY_PERIOD, Box::new(move || last_round()), work);
+        Arc::new(relay)
+    });
+    started.collect()
 }
 
 impl fmt::Debug for LayerBuilder {

@@ -15,6 +15,8 @@ use super::parts::Followed;
 pub enum ReaderKind {
     /// It brings invalidations to this node.
     Follower,
+    /// It hands rows to another system.
+    Relay,
 }
 
 /// A reader of a source.
@@ -25,21 +27,23 @@ pub struct CursorStatus {
     pub kind: ReaderKind,
     /// Which source.
     pub source: SourceId,
-    /// Under which name the others know it; none where nobody knows of each other.
+    /// Under which name the others know it: the node's, or a relay's own. None where nobody knows of each other.
     pub node: Option<String>,
+    /// Of a relay: its group, with which it shares the rows.
+    pub group: Option<String>,
     /// The epoch of the source that it reads; none before its first round.
     pub epoch: Option<Epoch>,
-    /// Below this position everything has been applied; none before its first round.
+    /// Below this position everything has been applied, or acknowledged; none before its first round.
     pub position: Option<Position>,
     /// Where the source stood when it last answered.
     pub head: Option<Position>,
-    /// How many positions it lacks up to there.
+    /// How many positions it lacks up to there; of a relay, how many rows its group has yet to acknowledge, counted up to 100,000.
     pub behind: Option<u64>,
-    /// How long after its commit the oldest of the last rows was read, by the source's clock.
+    /// How long after its commit the oldest of the last rows was read, by the source's clock; of a relay, how old the oldest row is that is pending.
     pub lag: Option<Duration>,
-    /// How long ago the source last answered.
+    /// How long ago the source last answered; of a relay, how long ago it last began a round.
     pub last_contact: Option<Duration>,
-    /// Whether what it brings may be relied on.
+    /// Whether what it brings may be relied on. A relay is live if nothing is pending, lagging if something is, and suspect while its transport is down.
     pub state: LaneState,
     /// What pools that say nothing of it do while it may not.
     pub policy: WhenUnsure,
@@ -62,6 +66,7 @@ impl CursorStatus {
             kind: ReaderKind::Follower,
             source: followed.source,
             node: status.node,
+            group: None,
             epoch: status.epoch,
             position,
             head: status.head,
@@ -77,7 +82,17 @@ impl CursorStatus {
 }
 
 impl Shared {
+    /// Followers and relays.
     pub(super) fn cursors(&self) -> Vec<CursorStatus> {
+        let mut cursors = self.following();
+        let now = self.fence.time();
+        let relays = self.relays.iter();
+        cursors.extend(relays.map(|relay| relay.cursor(now, self.when_unsure)));
+        cursors
+    }
+
+    /// Followers alone: what is applied here.
+    pub(super) fn following(&self) -> Vec<CursorStatus> {
         self.note_unsure_reads();
         let followed = self.followed.iter();
         followed

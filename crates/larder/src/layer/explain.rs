@@ -117,7 +117,7 @@ impl Shared {
             in_transaction,
             pools,
             timeline,
-            cursors: self.cursors(),
+            cursors: self.following(),
         }
     }
 }

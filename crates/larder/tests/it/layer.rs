@@ -8,6 +8,8 @@ mod deciding;
 mod explaining;
 // Opening, what is shown, tasks, and the end.
 mod opening;
+// Relays.
+mod relaying;
 // What is not as it should be, and what is said of it.
 mod trouble;
 // What is kept, against its origin.

@@ -8,6 +8,8 @@
     reason = "a test fails by panicking, and is no interface"
 )]
 
+// What is given on of the parts.
+mod exports;
 // Which features there are.
 mod features;
 // Who joins a load that something has overtaken.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use larder_core::sync::Mutex;
 use larder_core::{BoxFuture, Clock, Entropy, Fence, Moment, Runtime, SourceId, Trace};
 use larder_outbox::{
     ConfigError, Database, FollowerBuilder, Outbox, OutboxBuilder, OutboxStore, Publish, RelayBuilder, Waiter,
@@ -9,7 +10,8 @@ use larder_outbox::{
 use larder_pool::{BuildError, Entity, Pool, PoolBuilder, Registry, WhenUnsure};
 
 use super::super::parts::{LayerPool, Log};
-use super::super::tasks::{Done, Progress, Stop};
+use super::super::relays::Relayed;
+use super::super::tasks::{Done, Stop};
 use super::super::timeline::Timeline;
 use super::super::verify::{Same, Verified, VerifiedPool};
 use super::super::waker::Waker;
@@ -204,8 +206,7 @@ pub(super) trait UnopenedRelay: Send + Sync {
 pub(super) struct Unopened<F>(pub(super) F);
 
 pub(super) struct OpenedRelay {
-    pub(super) name: String,
-    pub(super) progress: Progress,
+    pub(super) relay: Relayed,
     pub(super) work: Box<dyn FnMut(Stop) -> BoxFuture<'static, Done> + Send>,
 }
 
@@ -220,6 +221,7 @@ where
         common: &'a Common,
     ) -> BoxFuture<'a, Result<OpenedRelay, larder_outbox::Error>> {
         let clock = Arc::clone(&common.clock);
+        let (source, asked) = (store.source().id(), Arc::clone(&store));
         let builder = (self.0)(store)
             .runtime(Arc::clone(&common.runtime))
             .clock(Arc::clone(&common.clock))
@@ -227,18 +229,26 @@ where
         Box::pin(async move {
             let relay = builder.open().await?;
             let seen = relay.clone();
-            let last = std::sync::Mutex::new((0, None::<Moment>));
-            let progress: Progress = Box::new(move || {
+            let last = Mutex::new((0, None::<Moment>));
+            let last_round = Arc::new(move || {
                 let iterations = seen.diagnostics().iterations;
-                let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut last = last.lock();
                 if last.0 != iterations {
                     *last = (iterations, Some(clock.monotonic()));
                 }
                 last.1
             });
+            let told = relay.clone();
             Ok(OpenedRelay {
-                name: format!("relay {}", relay.group()),
-                progress,
+                relay: Relayed {
+                    source,
+                    group: relay.group().to_owned(),
+                    owner: relay.owner().to_owned(),
+                    store: asked,
+                    last_round,
+                    diagnostics: Box::new(move || told.diagnostics()),
+                    seen: Mutex::default(),
+                },
                 work: Box::new(move |stop| {
                     let relay = relay.clone();
                     Box::pin(async move {

@@ -1,10 +1,10 @@
 //! Opening, what is shown of a layer, its tasks, and the end of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use larder::outbox::{Outbox, OutboxRow, Published, Relay, Wait, Waiter};
+use larder::outbox::{Outbox, Wait, Waiter};
 use larder::pool::{FetchError, WhenUnsure};
 use larder::{
     BoxFuture, Certainty, Cursor, Delivered, Error, Head, Invalidations, Layer, Pool, Reach, Source,
@@ -185,42 +185,9 @@ async fn what_reads_a_source_is_shown() {
 }
 
 /// Not every system tells of files.
-fn without_file_hints<S: AsRef<str>>(mut names: Vec<S>) -> Vec<S> {
+pub(super) fn without_file_hints<S: AsRef<str>>(mut names: Vec<S>) -> Vec<S> {
     names.retain(|name| !name.as_ref().starts_with("file hints "));
     names
-}
-
-/// The relay's rows arrive, and waits for its group are satisfied by it.
-///
-/// Contract: S23 (partial: relayed), S38 (partial: followers and relays)
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_relay_is_a_task_of_the_layer() {
-    let ground = Ground::new().await;
-    let published = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&published);
-    let layer = ground.builder().relay(move |store| {
-        let publish = move |rows: &[OutboxRow]| {
-            sink.lock()
-                .unwrap()
-                .extend(rows.iter().map(|row| row.target.to_string()));
-            vec![Published::Done; rows.len()]
-        };
-        Relay::builder(store, publish).group("mail")
-    });
-    let layer = layer.open().await.unwrap();
-    let token = rename(&layer, 7, "Ada Lovelace").await;
-    let waited = layer
-        .wait(&token, Wait::relayed("mail", Duration::from_secs(20)))
-        .await
-        .unwrap();
-    assert!(waited.satisfied, "{waited:?}");
-    assert_eq!(
-        *published.lock().unwrap(),
-        ["entity:user/7", "collection:user.lists"]
-    );
-    let names: Vec<_> = layer.tasks().into_iter().map(|task| task.name).collect();
-    let names = without_file_hints(names);
-    assert_eq!(names[1..], ["relay mail", "freshness", "advisor"]);
 }
 
 /// A source that panics for a while, as one whose code is broken would.
