@@ -4,6 +4,8 @@
 //! its time: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -77,8 +79,17 @@ impl Output {
         }
     }
 
-    /// Work of so many steps that begins now.
-    pub(crate) fn progress(self, what: &'static str, all: u64) -> Progress {
+    /// The same of work that is done on several threads.
+    pub(crate) fn steps(self, what: &'static str, all: impl Into<Option<u64>>) -> Steps {
+        Steps {
+            done: AtomicU64::new(0),
+            progress: Mutex::new(self.progress(what, all)),
+        }
+    }
+
+    /// Work of so many steps that begins now; of how many, need not be known.
+    pub(crate) fn progress(self, what: &'static str, all: impl Into<Option<u64>>) -> Progress {
+        let all = all.into();
         let now = Instant::now();
         Progress {
             output: self,
@@ -132,7 +143,7 @@ fn folded(text: &str, columns: usize) -> String {
 pub(crate) struct Progress {
     output: Output,
     what: &'static str,
-    all: u64,
+    all: Option<u64>,
     began: Instant,
     told: Instant,
     bar: Option<ProgressBar>,
@@ -157,11 +168,12 @@ impl Progress {
             Due::Nothing => {}
             Due::Line => {
                 self.told = now;
-                self.output
-                    .note(&format!("{}: {done} of {}", self.what, self.all));
+                let of = self.all.map_or_else(String::new, |all| format!(" of {all}"));
+                self.output.note(&format!("{}: {done}{of}", self.what));
             }
             Due::Bar => {
                 let bar = self.bar.get_or_insert_with(|| bar(self.what, self.all));
+                bar.set_prefix(left(now - self.began, done, self.all));
                 bar.set_position(done);
             }
         }
@@ -187,9 +199,44 @@ impl Drop for Progress {
     }
 }
 
-fn bar(what: &'static str, all: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos} of {len}, {eta} left");
+/// How far work is that is done on several threads. What it has drawn goes when it is over.
+pub(crate) struct Steps {
+    done: AtomicU64,
+    progress: Mutex<Progress>,
+}
+
+impl Steps {
+    /// So many more steps are done.
+    pub(crate) fn add(&self, steps: u64) {
+        let done = self
+            .done
+            .fetch_add(steps, Ordering::Relaxed)
+            .saturating_add(steps);
+        // Whoever finds it taken has just been told for.
+        if let Ok(mut progress) = self.progress.try_lock() {
+            progress.set(done);
+        }
+    }
+}
+
+/// How long the rest takes, if it goes on as it did from the beginning.
+fn left(taken: Duration, done: u64, all: Option<u64>) -> String {
+    let rest = all.map_or(0, |all| all.saturating_sub(done));
+    let nanos = taken.as_nanos().saturating_mul(u128::from(rest)) / u128::from(done.max(1));
+    let seconds = nanos.div_ceil(1_000_000_000);
+    if seconds < 120 {
+        format!("{seconds} s")
+    } else {
+        format!("{} min", seconds.div_ceil(60))
+    }
+}
+
+fn bar(what: &'static str, all: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(all, ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template(match all {
+        Some(_) => "{msg} [{bar:30}] {pos} of {len}, {prefix} left",
+        None => "{msg} {spinner} {pos}",
+    });
     if let Ok(style) = style {
         bar.set_style(style.progress_chars("# "));
     }
@@ -249,5 +296,21 @@ mod tests {
             "exit": 6,
         });
         assert_eq!(problem, expected);
+    }
+
+    #[test]
+    fn what_is_left_is_told_by_what_was_done() {
+        for (seconds, done, all, text) in [
+            (2, 1, Some(4), "6 s"),
+            (10, 0, Some(3), "30 s"),
+            (1, 3, Some(4), "1 s"),
+            (1, 4, Some(4), "0 s"),
+            (1, 5, Some(4), "0 s"),
+            (10, 1, Some(13), "2 min"),
+            (1, 1, Some(u64::MAX), "307445734561825861 min"),
+            (1, 7, None, "0 s"),
+        ] {
+            assert_eq!(left(Duration::from_secs(seconds), done, all), text);
+        }
     }
 }

@@ -21,6 +21,7 @@ use self::drive::Plan;
 use self::report::Report;
 use crate::Output;
 use crate::fault::{Ended, Exit, Fault};
+use crate::output::Steps;
 use crate::signals::interrupted;
 
 /// What can be said of a replay.
@@ -128,11 +129,10 @@ async fn replayed(
             Ended::fault(Exit::CouldNotRun, format!("make a temporary directory: {error}"))
         })?;
         let path = folder.insert(made).path();
-        output.note(&format!(
-            "driving {} accesses through pools",
-            plan.limit.min(trace.accesses.len())
-        ));
-        report.driven = Some(drive::drive(&trace, &plan, path).await?);
+        let all = plan.limit.min(trace.accesses.len());
+        output.note(&format!("driving {all} accesses through pools"));
+        let steps = output.steps("driven accesses", all as u64);
+        report.driven = Some(drive::drive(&trace, &plan, path, steps).await?);
     }
     Ok(report)
 }
@@ -147,14 +147,28 @@ fn simulate(options: &ReplayOptions, output: Output) -> Result<(Trace, Capacitie
     }
     let capacities =
         Capacities::of(&options.capacity, &trace.accesses).map_err(|why| Ended::fault(Exit::Usage, why))?;
-    let report = Report::of(&trace, &capacities, |done| output.note(done))?;
+    let report = Report::of(&trace, &capacities, output)?;
     Ok((trace, capacities, report))
+}
+
+/// Tells how much was read.
+struct Counted {
+    inner: Box<dyn Read>,
+    steps: Steps,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(into)?;
+        self.steps.add(read as u64);
+        Ok(read)
+    }
 }
 
 fn read(options: &ReplayOptions, output: Output) -> Result<Trace, Fault> {
     let name = options.file.display();
-    let source: Box<dyn Read> = if options.file == Path::new("-") {
-        Box::new(io::stdin())
+    let (source, all): (Box<dyn Read>, _) = if options.file == Path::new("-") {
+        (Box::new(io::stdin()), None)
     } else {
         let file = File::open(&options.file).map_err(|error| {
             let is_missing = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
@@ -165,7 +179,16 @@ fn read(options: &ReplayOptions, output: Output) -> Result<Trace, Fault> {
             };
             Ended::fault(exit, format!("{name}: {error}"))
         })?;
-        Box::new(file)
+        let all = file
+            .metadata()
+            .ok()
+            .map(|known| known.len())
+            .filter(|all| *all > 0);
+        (Box::new(file), all)
+    };
+    let source = Counted {
+        inner: source,
+        steps: output.steps("bytes read", all),
     };
     Trace::read(source, options.format, options.first, Bounds::default()).map_err(|unread| match unread {
         Unread::Unknown { head, len } => {

@@ -24,6 +24,7 @@ use crate::demo::shop;
 use crate::demo::verdict::evidence_of;
 use crate::demo::words::now_nanos;
 use crate::fault::{Fault, of_transaction};
+use crate::output::Steps;
 
 /// One hit in so many is checked, and every read that was loaded.
 const HITS_A_CHECK: u64 = 8;
@@ -158,10 +159,11 @@ struct Node {
     pools: BTreeMap<u8, Pool<TraceRow>>,
     accesses: Vec<((u8, i64), Op)>,
     plan: Plan,
+    steps: Steps,
 }
 
 /// Drives a trace over a database in this folder.
-pub(crate) async fn drive(trace: &Trace, plan: &Plan, folder: &Path) -> Result<Driven, Fault> {
+pub(crate) async fn drive(trace: &Trace, plan: &Plan, folder: &Path, steps: Steps) -> Result<Driven, Fault> {
     let database = shop::open(&folder.join("replay.db"), plan.threads + 3).await?;
     let accesses: Vec<((u8, i64), Op)> = trace
         .accesses
@@ -195,6 +197,7 @@ pub(crate) async fn drive(trace: &Trace, plan: &Plan, folder: &Path) -> Result<D
         pools,
         accesses,
         plan: plan.clone(),
+        steps,
     });
     let began = now_nanos();
     let tasks: Vec<_> = (0..plan.threads)
@@ -300,6 +303,7 @@ impl Node {
                 self.read(*row, &mut random, &mut done).await?;
             }
             if turn.is_multiple_of(256) {
+                self.steps.add(256);
                 // Hits wait for nothing: others have their turn.
                 tokio::task::yield_now().await;
             }

@@ -16,6 +16,7 @@ use super::drive::Driven;
 use super::{figures, table};
 use crate::Output;
 use crate::fault::{Ended, Exit, Fault};
+use crate::output::Steps;
 
 /// On how many threads is simulated at most: each simulation has a place for every key.
 const THREADS_MAX: usize = 8;
@@ -132,33 +133,28 @@ impl Reads {
 
 impl Report {
     /// On all processors, up to [`THREADS_MAX`]; what comes of it does not depend on how many there are.
-    pub(crate) fn of(
-        trace: &Trace,
-        capacities: &Capacities,
-        note: impl Fn(&str) + Sync,
-    ) -> Result<Self, Fault> {
+    pub(crate) fn of(trace: &Trace, capacities: &Capacities, output: Output) -> Result<Self, Fault> {
         let processors = available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = rayon::ThreadPoolBuilder::new().num_threads(processors.min(THREADS_MAX));
         threads
             .build()?
-            .install(|| Self::on_these_threads(trace, capacities, &note))
+            .install(|| Self::on_these_threads(trace, capacities, output))
     }
 
-    fn on_these_threads(
-        trace: &Trace,
-        capacities: &Capacities,
-        note: &(impl Fn(&str) + Sync),
-    ) -> Result<Self, Fault> {
+    fn on_these_threads(trace: &Trace, capacities: &Capacities, output: Output) -> Result<Self, Fault> {
         let accesses = &trace.accesses;
-        note(&format!(
+        output.note(&format!(
             "{} accesses of {} keys",
             accesses.len(),
             accesses.distinct()
         ));
+        let all = [Unit::Entries, Unit::Bytes].map(|unit| capacities.in_unit(unit).len());
+        let all = all.iter().sum::<usize>() * (Policy::ALL.len() + 1);
+        let steps = output.steps("simulations", all as u64);
         let optimum = Optimum::of(accesses);
         let ((at_entries, at_bytes), (curves, sample)) = rayon::join(
             || {
-                let at = |unit| at_capacities(accesses, &optimum, unit, capacities.in_unit(unit), note);
+                let at = |unit| at_capacities(accesses, &optimum, unit, capacities.in_unit(unit), &steps);
                 rayon::join(|| at(Unit::Entries), || at(Unit::Bytes))
             },
             || rayon::join(|| Curves::of(accesses), || Sample::of(accesses)),
@@ -167,6 +163,7 @@ impl Report {
         let (reads, read_bytes) = accesses.reads();
         let shares = Reads(reads, read_bytes);
         let (curve, byte_curve) = (&curves.by_entries, curves.by_bytes.as_ref());
+        drop(steps);
         let format = trace.format.to_possible_value();
         Ok(Report {
             format: format.map(|value| value.get_name().to_owned()),
@@ -186,7 +183,7 @@ impl Report {
             lru_curve: exact(curve, accesses),
             lru_curve_in_bytes: byte_curve.map_or_else(Vec::new, |curve| exact_in_bytes(curve, accesses)),
             sample_rate: sample.rate(),
-            sampled_curves: sampled(&sample, accesses, &curves).map_err(found)?,
+            sampled_curves: sampled(&sample, accesses, &curves, output).map_err(found)?,
             recommended: Recommended {
                 doubling_gains_under_a_point: curve.doubling_gains_little(),
                 within_five_percent_of_best: curve.within(0.95),
@@ -227,15 +224,11 @@ fn at_capacities(
     optimum: &Optimum<'_>,
     unit: Unit,
     capacities: &[u64],
-    note: &(impl Fn(&str) + Sync),
+    steps: &Steps,
 ) -> Result<Vec<AtCapacity>, Broken> {
     let all: Vec<_> = capacities
         .par_iter()
-        .map(|capacity| {
-            let found = at_capacity(accesses, optimum, unit, *capacity);
-            note(&format!("simulated a capacity of {capacity} {}", unit.name()));
-            found
-        })
+        .map(|capacity| at_capacity(accesses, optimum, unit, *capacity, steps))
         .collect();
     // In their order, so that of several faults it is always the same which is told.
     all.into_iter().collect()
@@ -246,15 +239,19 @@ fn at_capacity(
     optimum: &Optimum<'_>,
     unit: Unit,
     capacity: u64,
+    steps: &Steps,
 ) -> Result<AtCapacity, Broken> {
     let simulation = Simulation::of(unit, capacity);
+    fn done<R>(steps: &Steps, found: R) -> R {
+        steps.add(1);
+        found
+    }
     let (best, all) = rayon::join(
-        || optimum.hits(simulation),
+        || done(steps, optimum.hits(simulation)),
         || -> Vec<_> {
             let policies = Policy::ALL.into_par_iter();
-            policies
-                .map(|policy| (policy, simulation.run(policy, accesses)))
-                .collect()
+            let hits = |policy| (policy, done(steps, simulation.run(policy, accesses)));
+            policies.map(hits).collect()
         },
     );
     let mut policies = Vec::new();
@@ -329,7 +326,12 @@ fn exact_in_bytes(curve: &ByteCurve, accesses: &Accesses) -> Vec<BytePoint> {
 }
 
 /// The curves of all policies but LRU's in entries, which is exact elsewhere.
-fn sampled(sample: &Sample, accesses: &Accesses, curves: &Curves) -> Result<Vec<Sampled>, Broken> {
+fn sampled(
+    sample: &Sample,
+    accesses: &Accesses,
+    curves: &Curves,
+    output: Output,
+) -> Result<Vec<Sampled>, Broken> {
     let least = sample.entries_min();
     let mut in_entries = spread(least, accesses.total(Unit::Entries));
     in_entries.retain(|entries| *entries >= least);
@@ -338,9 +340,12 @@ fn sampled(sample: &Sample, accesses: &Accesses, curves: &Curves) -> Result<Vec<
         let least = bytes_from(accesses).saturating_mul(least);
         in_bytes = spread(least, accesses.total(Unit::Bytes));
     }
+    // LRU's in entries is not estimated.
+    let all = Policy::ALL.len() * (in_entries.len() + in_bytes.len()) - in_entries.len();
+    let steps = &output.steps("points of curves", all as u64);
     let all: Vec<_> = Policy::ALL
         .into_par_iter()
-        .map(|policy| sampled_curve(policy, sample, curves, &in_entries, &in_bytes))
+        .map(|policy| sampled_curve(policy, sample, curves, &in_entries, &in_bytes, steps))
         .collect();
     all.into_iter().collect()
 }
@@ -351,15 +356,18 @@ fn sampled_curve(
     curves: &Curves,
     in_entries: &[u64],
     in_bytes: &[u64],
+    steps: &Steps,
 ) -> Result<Sampled, Broken> {
     let in_entries = if policy == Policy::Lru { &[] } else { in_entries };
     let at_entries = |&entries: &u64| -> Result<Point, OverCapacity> {
         let (hit_ratio, _) = sample.ratios(policy, Simulation::of(Unit::Entries, entries), curves)?;
+        steps.add(1);
         Ok(Point { entries, hit_ratio })
     };
     let at_bytes = |&bytes: &u64| -> Result<BytePoint, OverCapacity> {
         let (hit_ratio, byte_hit_ratio) =
             sample.ratios(policy, Simulation::of(Unit::Bytes, bytes), curves)?;
+        steps.add(1);
         let ratios = Ratios {
             hit_ratio,
             byte_hit_ratio,

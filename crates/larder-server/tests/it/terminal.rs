@@ -316,3 +316,41 @@ fn bars_and_colours() {
     }
     assert!(left(folder.path()).is_empty());
 }
+
+/// Whatever takes its time shows how far it is, and what is shown goes when it is over.
+///
+/// Contract: S106 (partial: bars of replay)
+#[test]
+fn a_replay_shows_how_far_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    let keys = (0..100_000_u32).map(|at| format!("{}\n", at.wrapping_mul(2_654_435_761) % 10_007));
+    std::fs::write(&path, keys.collect::<String>()).unwrap();
+    let mut terminal = Terminal::new(
+        folder.path(),
+        100,
+        &[
+            "replay",
+            path.to_str().unwrap(),
+            "--writes",
+            "1%",
+            "--limit",
+            "30000",
+        ],
+    );
+    for what in ["points of curves", "driven accesses"] {
+        terminal.until(what, |shown| {
+            let line = shown.lines().find(|line| line.starts_with(&format!("{what} [")));
+            line.is_some_and(|line| line.contains(" of ") && line.trim_end().ends_with(" left"))
+        });
+    }
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+    while let Ok(bytes) = terminal.written.recv_timeout(Duration::from_millis(200)) {
+        terminal.screen.process(&bytes);
+    }
+    let shown = terminal.shown();
+    assert!(
+        shown.contains("100000 accesses of 10007 keys") && !shown.contains('['),
+        "{shown}"
+    );
+}
