@@ -241,7 +241,7 @@ fn is_in_memory(pool: &SqlitePool) -> bool {
     file.is_empty() || file.contains(":memory:") || file.starts_with("file:sqlx-in-memory")
 }
 
-/// The write-ahead log, or the file itself where there is none.
+/// The write-ahead log, and the file itself, to which commits write where there is no such log: which it is may change.
 async fn files(pool: &SqlitePool) -> Result<Vec<PathBuf>, sqlx::Error> {
     if is_in_memory(pool) {
         return Ok(Vec::new());
@@ -249,15 +249,7 @@ async fn files(pool: &SqlitePool) -> Result<Vec<PathBuf>, sqlx::Error> {
     let mut connection = pool.acquire().await?;
     let main = "SELECT file FROM pragma_database_list WHERE name = 'main'";
     let file: String = sqlx::query_scalar(main).fetch_one(&mut *connection).await?;
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(&mut *connection)
-        .await?;
-    let file = if journal == "wal" {
-        format!("{file}-wal")
-    } else {
-        file
-    };
-    Ok(vec![PathBuf::from(file)])
+    Ok(vec![PathBuf::from(format!("{file}-wal")), PathBuf::from(file)])
 }
 
 /// Texts are compared as bytes, so they must be UTF-8. Every connection to a private database in memory has a database of its own, so there must be only one.

@@ -8,10 +8,11 @@ mod relayed;
 
 use std::fmt;
 use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use larder_core::limits::{OutOfRange, WAITERS};
 use larder_core::sync::{Arc, AtomicU64, AtomicUsize, Ordering};
 use larder_core::{Applied, Fence, Requirement, Runtime, TaskFuture, Token};
@@ -21,6 +22,9 @@ use crate::database::Database;
 use crate::error::{ConfigError, ConfigFault};
 use crate::limits::{POLL_INTERVAL, POLL_INTERVAL_RANGE};
 use crate::{Error, Outbox, OutboxStore, pace};
+
+/// For how much longer than was asked for a last look at the database may take.
+const LAST_LOOK: Duration = Duration::from_millis(100);
 
 /// For what to wait, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -280,10 +284,22 @@ impl Waiter {
         let Some(_place) = Place::take(&self.counts, self.waiters_max) else {
             return Ok(Ended::default());
         };
-        match mode {
-            WaitMode::Relayed(group) => self.relayed(others, group, token, time).await,
-            WaitMode::Quorum(nodes) => self.nodes(others, Some(*nodes), token, time).await,
-            _ => self.nodes(others, None, token, time).await,
+        let asked = async {
+            match mode {
+                WaitMode::Relayed(group) => self.relayed(others, group, token, time).await,
+                WaitMode::Quorum(nodes) => self.nodes(others, Some(*nodes), token, time).await,
+                _ => self.nodes(others, None, token, time).await,
+            }
+        };
+        // The last look may take a moment; a database that gives no answer holds up nobody for longer than was asked for.
+        let over = self.sleep(time.saturating_add(LAST_LOOK));
+        match select(pin!(asked), over).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(_) => Ok(Ended {
+                timed_out: true,
+                pending: 1,
+                ..Ended::default()
+            }),
         }
     }
 

@@ -213,6 +213,11 @@ impl Fence {
         self.shared.now()
     }
 
+    /// A stamp of its own, after everything so far: what was pinned before has an older one, and what is pinned from now on has not. Nothing is invalidated.
+    pub fn mark(&self) -> Stamp {
+        self.shared.mark()
+    }
+
     /// Moves the clock above `floor`: stamps never go back, across restarts too.
     ///
     /// A part that stores stamps stores a limit above all it may have seen, ahead of use, and calls this with

@@ -75,6 +75,11 @@ impl Shared {
         Stamp::of_clock(self.stamps.load(Ordering::Acquire))
     }
 
+    /// A stamp that no invalidation has.
+    pub(super) fn mark(&self) -> Stamp {
+        self.next_stamp()
+    }
+
     #[inline]
     fn next_stamp(&self) -> Stamp {
         Stamp::of_clock(self.stamps.fetch_add(1, Ordering::Release) + 1)

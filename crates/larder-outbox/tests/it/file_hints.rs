@@ -8,7 +8,7 @@ use larder_core::Source;
 use larder_outbox::{FileHints, Outbox};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions};
 
-use super::ground::{Ground, MODES, ground, pool, user};
+use super::ground::{Ground, MODES, ground, options, pool, user};
 
 /// Longer than any hint takes, however slow the machine is.
 const LONG: Duration = Duration::from_secs(20);
@@ -108,6 +108,26 @@ async fn a_file_that_is_made_anew_is_watched_as_well() {
         tokio::time::timeout(LONG, hinted).await.unwrap();
         pool.close().await;
     }
+}
+
+/// A database that was given a write-ahead log under a running node told it of nothing any more.
+///
+/// Contract: O102 (partial: a journal of another kind)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_may_become_another() {
+    let ground = ground(SqliteJournalMode::Delete).await;
+    let source = ground.outbox.source();
+    let _running = Running::over(&ground.outbox).await;
+    let file = options(&ground.file(), SqliteJournalMode::Wal);
+    let pool = SqlitePoolOptions::new().connect_with(file).await.unwrap();
+    let other = Outbox::builder(pool).open().await.unwrap();
+    for id in 0..3 {
+        quiet(&*source).await;
+        let hinted = source.hinted();
+        other.record_alone(&user(id)).await.unwrap();
+        tokio::time::timeout(LONG, hinted).await.unwrap();
+    }
+    assert!(ground.file().with_extension("db-wal").exists());
 }
 
 /// Contract: O102 (partial: files that cannot be watched)

@@ -1,6 +1,7 @@
 //! How a load of one id begins: what it is for, who joins, and what it carries.
 
 use std::borrow::Borrow;
+use std::cell::Cell;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub(super) enum Share {
     /// One whose id has not been invalidated since it began. What it brings may turn out to depend on something else that
     /// was: then whoever asked after that asks again.
     Fresh,
+    /// The same; but what one brings that began before the fence stood here is no answer, and only waited for.
+    After(Stamp),
     /// One that began when the fence stood here, or later.
     Since(Stamp),
     /// Nobody's.
@@ -54,6 +57,8 @@ pub(super) struct Wanted<T: Entity> {
 pub(super) enum Begun<T: Entity> {
     /// Somebody else's is shared.
     Joined(Waiter<T>),
+    /// Somebody else's is waited for, which is too old to be an answer.
+    JoinedTooOld(Waiter<T>),
     /// The caller's own.
     Own(Waiter<T>),
     /// None was needed, or it has ended at once.
@@ -106,12 +111,22 @@ impl<T: Entity> Shared<T> {
         F: Future<Output = Result<Loaded<T>, FetchError>> + MaybeSend + 'static,
     {
         let Wanted { hash, id, key } = wanted;
-        let may_join = |pin: Option<&Pin>| self.may_join(share, pin);
+        let is_too_old = Cell::new(false);
+        let may_join = |pin: Option<&Pin>| {
+            // Who has not pinned yet has not begun to load either.
+            let began_before = |asked| pin.is_some_and(|pin| pin.started() < asked);
+            is_too_old.set(matches!(share, Share::After(asked) if began_before(asked)));
+            self.may_join(share, pin)
+        };
         let turn = match self.flights.claim(*hash, Arc::clone(id), may_join) {
             Err(full) => return Err(FetchError::Busy { limit: full.limit }),
             Ok(Claim::Joined(waiter)) => {
                 self.joined();
-                return Ok(Begun::Joined(waiter));
+                return Ok(if is_too_old.get() {
+                    Begun::JoinedTooOld(waiter)
+                } else {
+                    Begun::Joined(waiter)
+                });
             }
             Ok(Claim::Won(turn)) => turn,
         };
@@ -153,7 +168,7 @@ impl<T: Entity> Shared<T> {
     /// Whether a call may share a load with this pin; none if it has not pinned anything yet.
     pub(super) fn may_join(&self, share: Share, pin: Option<&Pin>) -> bool {
         match share {
-            Share::Fresh => pin.is_none_or(|pin| self.is_fresh(pin)),
+            Share::Fresh | Share::After(_) => pin.is_none_or(|pin| self.is_fresh(pin)),
             Share::Since(asked) => pin.is_some_and(|pin| self.is_fresh(pin) && pin.started() >= asked),
             Share::Nobody => false,
         }

@@ -142,10 +142,19 @@ impl<T: Entity> Shared<T> {
             .filter(|number| !self.is_held(missing[*number].hash, missing[*number].id))
             .collect();
         let wanted = if is_renewal { stale } else { numbers };
-        let asked = self.fence.stamp();
+        let is_believed = self.is_sure_enough();
+        let asked = if is_believed {
+            self.fence.stamp()
+        } else {
+            self.fence.mark()
+        };
         let mut round = Round {
             asked,
-            share: Share::Fresh,
+            share: if is_believed {
+                Share::Fresh
+            } else {
+                Share::Since(asked)
+            },
         };
         let mut load = Some(load);
         let mut outcomes: Outcomes<T> = vec![None; missing.len()];

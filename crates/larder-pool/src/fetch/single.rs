@@ -279,25 +279,37 @@ impl<T: Entity> Shared<T> {
         {
             return Ok(answer);
         }
-        let asked = self.fence.stamp();
+        let is_believed = self.is_sure_enough();
+        let asked = if is_believed {
+            self.fence.stamp()
+        } else {
+            self.fence.mark()
+        };
         let mut share = match aim {
             // Whoever wants more than memory knows joins nothing that began before.
             Aim::Past(_) => Share::Nobody,
-            Aim::Missing | Aim::Renew { .. } => Share::Fresh,
+            Aim::Missing | Aim::Renew { .. } if is_believed => Share::Fresh,
+            // All who wait for such a load share the next one.
+            Aim::Missing | Aim::Renew { .. } => Share::After(asked),
         };
         let wanted = Wanted::of(hash, id)?;
         let outcome = loop {
+            let mut is_too_old = false;
             let (waiter, timeout) = match self.begin(&wanted, &aim, share, plan, &mut load) {
                 Err(error) => break Outcome::Failed(error),
                 Ok(Begun::Ended(outcome)) => break outcome,
                 // The load of another has its own limit; this call's holds for its wait.
                 Ok(Begun::Joined(waiter)) => (waiter, plan.timeout),
+                Ok(Begun::JoinedTooOld(waiter)) => {
+                    is_too_old = true;
+                    (waiter, plan.timeout)
+                }
                 Ok(Begun::Own(waiter)) => (waiter, None),
             };
             let soft = plan.soft_timeout.filter(|_| matches!(aim, Aim::Missing));
             match self.wait(hash, id, waiter, timeout, soft).await {
-                // Something that it depends on was invalidated after it began, and before this call did.
-                Waited::Landed(Landed::Value(outcome)) if outcome.is_too_old_for(asked) => {
+                // Something that it depends on was invalidated after it began, and before this call did; or nobody could have heard of that.
+                Waited::Landed(Landed::Value(outcome)) if is_too_old || outcome.is_too_old_for(asked) => {
                     share = Share::Since(asked);
                 }
                 Waited::Landed(Landed::Value(outcome)) => break outcome,

@@ -46,7 +46,7 @@ impl<T: Entity> Shared<T> {
         T::Id: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        if !self.may_believe_absence() {
+        if !self.is_sure_enough() {
             return None;
         }
         let now = || self.clock.monotonic();
@@ -56,8 +56,9 @@ impl<T: Entity> Shared<T> {
         seen?
     }
 
-    /// While the fence is unsure, an absence is believed no more than an entry.
-    fn may_believe_absence(&self) -> bool {
+    /// Whether what was known before a call may answer it, as far as the fence goes. While that is unsure, an absence is believed no more than an entry; nor is
+    /// what others have begun to load: what was committed since then has not been heard of.
+    pub(super) fn is_sure_enough(&self) -> bool {
         self.config.when_unsure == WhenUnsure::Serve || self.fence.is_sure()
     }
 

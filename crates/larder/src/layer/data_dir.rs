@@ -29,9 +29,9 @@ pub(super) struct DataDir {
 }
 
 /// What was made by an opening.
-#[derive(Clone, Copy)]
 struct Made {
-    directory: bool,
+    /// The directory, and those above it that were missing.
+    directories: Vec<PathBuf>,
     lock: bool,
     node: bool,
 }
@@ -43,16 +43,32 @@ impl DataDir {
     /// [`Error::Locked`], [`Error::NewerFormat`], [`Error::Damaged`], [`Error::Storage`].
     pub(super) fn open(storage: &dyn Storage, path: &Path, entropy: &dyn Entropy) -> Result<Self, Error> {
         let found = storage.list(path);
+        let is_missing = |path: &&Path| matches!(storage.list(path), Err(error) if error.is_not_found());
+        let missing = path
+            .ancestors()
+            .filter(|path| !path.as_os_str().is_empty())
+            .take_while(is_missing);
         let made = Made {
-            directory: matches!(&found, Err(error) if error.is_not_found()),
+            directories: missing.map(Path::to_owned).collect(),
             lock: !found.is_ok_and(|found| found.iter().any(|entry| entry.name() == LOCK)),
             node: false,
         };
         // Durable when it returns, with all that is missing above it.
-        storage.create_directory(path)?;
-        let lock = storage
-            .lock(&path.join(LOCK))
-            .map_err(|error| locked(path, error))?;
+        let locked = storage
+            .create_directory(path)
+            .map_err(Error::from)
+            .and_then(|()| {
+                storage
+                    .lock(&path.join(LOCK))
+                    .map_err(|error| locked(path, error))
+            });
+        let lock = match locked {
+            Ok(lock) => lock,
+            Err(error) => {
+                remove_directories(storage, &made.directories);
+                return Err(error);
+            }
+        };
         let mut taken = DataDir {
             node: String::new(),
             key: [0; 16],
@@ -93,8 +109,15 @@ impl DataDir {
             drop(storage.remove(&path.join(LOCK)));
         }
         drop(lock);
-        if made.directory {
-            drop(storage.remove_directory(&path));
+        remove_directories(storage, &made.directories);
+    }
+}
+
+/// The innermost first. One in which there is something stays, and so do those around it.
+fn remove_directories(storage: &dyn Storage, directories: &[PathBuf]) {
+    for path in directories {
+        if storage.remove_directory(path).is_err() {
+            break;
         }
     }
 }

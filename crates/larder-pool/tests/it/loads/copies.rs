@@ -8,7 +8,7 @@ use larder_pool::{
     MissCause, Origin, PoolBuilder, WhenUnsure,
 };
 
-use super::hand::{Oops, Row, World, begun, by_hand, ended, never, row, target, team, waits};
+use super::hand::{Call, Oops, Row, World, begun, by_hand, ended, never, row, target, team, waits};
 use super::source::{Source, at, token};
 
 /// Contract: P48
@@ -285,6 +285,68 @@ fn a_node_that_is_unsure_may_believe_what_is_young() {
     assert_eq!(world.peek(9), None);
     assert_eq!(world.fetch(7, row(7, 2)), Some(2));
     assert_eq!(world.peek(7), Some(2), "what is loaded now is young");
+}
+
+/// What others had begun to load before was joined, so that an unsure node answered with what had been selected any time ago. Now all who come meanwhile
+/// wait for that load, and share the next one.
+///
+/// Contract: P50 (partial: loads of others)
+#[test]
+fn a_node_that_is_unsure_answers_with_no_load_that_began_before() {
+    let (world, _source) = unsure(WhenUnsure::Bypass);
+    let (old, load) = by_hand();
+    let first = begun(world.pool.get_or_fetch(&9, load));
+    world.runtime.advance(Duration::from_secs(101));
+    let (new, load) = by_hand();
+    let mut second = begun(world.pool.get_or_fetch(&9, load));
+    let mut third = begun(world.pool.get_or_fetch(&9, never));
+    old.brings(row(9, 1));
+    assert_eq!(ended(first).unwrap().unwrap().version, 1, "it is its own");
+    assert_eq!(new.runs(), 0);
+    assert!(waits(&mut second) && waits(&mut third));
+    assert_eq!(new.runs(), 1);
+    // Who comes while it is under way waits for it as well, and loads anew.
+    let (newest, load) = by_hand();
+    let mut fourth = begun(world.pool.get_or_fetch(&9, load));
+    new.brings(row(9, 2));
+    for call in [second, third] {
+        assert_eq!(ended(call).unwrap().unwrap().version, 2);
+    }
+    assert!(waits(&mut fourth));
+    newest.brings(row(9, 3));
+    assert_eq!(ended(fourth).unwrap().unwrap().version, 3);
+
+    let (world, _source) = unsure(WhenUnsure::Serve);
+    let (old, load) = by_hand();
+    let first = begun(world.pool.get_or_fetch(&9, load));
+    world.runtime.advance(Duration::from_secs(101));
+    let second = begun(world.pool.get_or_fetch(&9, never));
+    old.brings(row(9, 1));
+    for call in [first, second] {
+        assert_eq!(ended(call).unwrap().unwrap().version, 1, "it serves what it has");
+    }
+}
+
+/// The same of a call for several ids: it loads them itself.
+///
+/// Contract: P50 (partial: loads of others, by a batch)
+#[test]
+fn a_batch_of_a_node_that_is_unsure_shares_no_load_that_began_before() {
+    for (passed, brought) in [(1, 1), (101, 2)] {
+        let (world, _source) = unsure(WhenUnsure::Bypass);
+        let (old, load) = by_hand();
+        let first = begun(world.pool.get_or_fetch(&9, load));
+        world.runtime.advance(Duration::from_secs(passed));
+        let load = |_| async { Ok::<_, Oops>([Loaded::value(row(9, 2))]) };
+        let mut many: Call<'_, _> = Box::pin(world.pool.get_or_fetch_many(&[9], load));
+        assert_eq!(waits(&mut many), brought == 1);
+        old.brings(row(9, 1));
+        assert_eq!(ended(first).unwrap().unwrap().version, 1);
+        if brought == 1 {
+            let found = ended(many).unwrap();
+            assert_eq!(found.found().map(|row| row.version).collect::<Vec<_>>(), [1]);
+        }
+    }
 }
 
 /// An entry that no read was given, since the node was unsure, was explained as live.

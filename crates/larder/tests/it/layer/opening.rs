@@ -409,7 +409,7 @@ async fn a_node_keeps_its_name() {
     // What does not open leaves nothing behind.
     let (nowhere, empty) = (folder.path().join("nowhere"), folder.path().join("empty"));
     std::fs::create_dir(&empty).unwrap();
-    for data in [&nowhere, &empty] {
+    for data in [&nowhere.join("within").join("it"), &nowhere, &empty] {
         let failed = ground.builder().data_dir(data).node("another").open().await;
         let failed = failed.unwrap_err();
         assert!(matches!(failed, Error::NodeInUse { .. }), "{failed}");

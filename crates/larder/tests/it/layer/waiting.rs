@@ -218,3 +218,33 @@ async fn waits_without_a_look() {
     let failed = all().await.unwrap_err();
     assert!(matches!(failed, Error::Outbox(_)), "{failed:?}");
 }
+
+/// A pool that is used up gave a wait its own error after its own time, which may be half a minute.
+///
+/// Contract: O65 (partial: a database that gives no answer)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_gives_no_answer_holds_up_no_wait() {
+    let ground = Ground::new().await;
+    let layer = slow(ground.builder(), "here").open().await.unwrap();
+    let token = rename(&layer, 7, "Ada Lovelace").await;
+    let mut held = Vec::new();
+    while held.len() < 4 {
+        held.push(ground.database.acquire().await.unwrap());
+    }
+    let time = Duration::from_millis(200);
+    for wait in [
+        Wait::all_nodes(time),
+        Wait::quorum(2, time),
+        Wait::relayed("mail", time),
+    ] {
+        let waited = layer.wait(&token, wait).await.unwrap();
+        assert!(
+            waited.timed_out && !waited.satisfied && waited.pending > 0,
+            "{waited:?}"
+        );
+        assert!(time <= waited.elapsed && waited.elapsed < LONG, "{waited:?}");
+    }
+    drop(held);
+    let waited = layer.wait(&token, Wait::all_nodes(LONG)).await.unwrap();
+    assert!(waited.satisfied, "{waited:?}");
+}
