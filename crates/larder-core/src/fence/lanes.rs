@@ -4,18 +4,22 @@
 //! every lane that counts is sure is kept in one atomic, so that a read that is sure takes no lock.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::cause::LaneIndex;
 use super::error::FenceError;
 use super::progress::{Applied, Progress};
 use crate::as_of::AsOf;
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::cursor::Cursor;
 use crate::invalidations::Origin;
 use crate::limits::LANES_MAX;
 use crate::position::{Epoch, SourceId};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::token::Requirement;
+
+/// How late a coarse reading of a clock may be.
+const COARSE_LATE_MAX: Duration = Duration::from_millis(10);
 
 /// What a lane's follower last found out about its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,7 +56,7 @@ pub(super) struct Lanes {
     list: Mutex<Vec<Arc<LaneShared>>>,
     /// The source of each lane, readable without the lock.
     sources: [OnceLock<SourceId>; LANES_MAX],
-    /// Until when every lane that counts is sure, in nanoseconds of the clock; the greatest number if none counts.
+    /// Until when every lane that counts is sure, whatever a coarse reading is late, in nanoseconds of the clock; the greatest number if none counts.
     sure_until: AtomicU64,
 }
 
@@ -133,29 +137,33 @@ impl Lanes {
     pub(super) fn refresh_certainty(&self) {
         let list = self.list.lock();
         let until = list.iter().map(|lane| lane.state.lock().sure_until());
-        let until = until.min().unwrap_or(Moment::MAX);
+        let until = match until.min() {
+            None | Some(Moment::MAX) => Moment::MAX,
+            Some(until) => until.saturating_sub(COARSE_LATE_MAX),
+        };
         // Stored under the lock of the list, so that an older answer never overwrites a newer one.
         self.sure_until.store(until.as_nanos(), Ordering::Release);
     }
 
     /// [`Lanes::certainty`], for readers who ask nothing but whether.
     #[inline]
-    pub(super) fn are_sure(&self, now: impl Fn() -> Moment) -> bool {
-        let until = self.sure_until.load(Ordering::Acquire);
-        until == u64::MAX || now() < Moment::from_nanos(until) || self.certainty(now) == Certainty::Sure
+    pub(super) fn are_sure(&self, clock: &dyn Clock) -> bool {
+        self.are_surely_sure(clock) || self.certainty(clock) == Certainty::Sure
     }
 
-    /// One atomic load, and one reading of the clock if there is a lane that counts.
-    #[cold]
-    pub(super) fn certainty(&self, now: impl Fn() -> Moment) -> Certainty {
+    /// One atomic load, and one coarse reading of the clock if there is a lane that counts.
+    #[inline]
+    fn are_surely_sure(&self, clock: &dyn Clock) -> bool {
         let until = self.sure_until.load(Ordering::Acquire);
-        if until == u64::MAX {
+        until == u64::MAX || clock.coarse() < Moment::from_nanos(until)
+    }
+
+    /// The same; at the very end of a lease, and after it, the exact time decides, under the lock.
+    pub(super) fn certainty(&self, clock: &dyn Clock) -> Certainty {
+        if self.are_surely_sure(clock) {
             return Certainty::Sure;
         }
-        let now = now();
-        if now < Moment::from_nanos(until) {
-            return Certainty::Sure;
-        }
+        let now = clock.monotonic();
         let list = self.list.lock();
         let unsure = list.iter().filter_map(|lane| lane.state.lock().unsure(now));
         unsure

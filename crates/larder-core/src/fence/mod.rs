@@ -311,14 +311,14 @@ impl Fence {
 
     /// Whether every lane that counts is live. One atomic load, and one reading of the clock if there are lanes.
     pub fn certainty(&self) -> Certainty {
-        self.shared.lanes.certainty(|| self.shared.clock.coarse())
+        self.shared.lanes.certainty(&*self.shared.clock)
     }
 
     /// Whether [`Fence::certainty`] is [`Certainty::Sure`], for readers who ask nothing else: one atomic load and one coarse reading of the clock.
     #[inline]
     #[must_use]
     pub fn is_sure(&self) -> bool {
-        self.shared.lanes.are_sure(|| self.shared.clock.coarse())
+        self.shared.lanes.are_sure(&*self.shared.clock)
     }
 
     /// Whether all that `token` asks for has been applied on this node. Waits for nobody.

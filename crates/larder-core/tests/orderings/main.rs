@@ -172,7 +172,7 @@ fn a_lease_vouches_for_what_was_raised_before_it() {
             })
         };
         fence.invalidate(&Target::Everything, by_hand());
-        lane.lease(Moment::from_nanos(1_000));
+        lane.lease(Moment::from_nanos(1_000_000_000));
         reader.join().unwrap();
     });
 }

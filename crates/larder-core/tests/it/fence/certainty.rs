@@ -239,3 +239,22 @@ fn asking_costs_one_coarse_reading_of_the_clock() {
     assert!(fence.is_sure());
     assert_eq!(reads(), (before.0 + 2, before.1));
 }
+
+/// The coarse clock is late, and the lease was believed for as long after its end.
+///
+/// Contract: F23, O70
+#[test]
+fn a_lease_ends_in_time_though_the_coarse_clock_is_late() {
+    let clock = LaggingClock::new();
+    let fence = Fence::builder()
+        .clock(Arc::<LaggingClock>::clone(&clock))
+        .build()
+        .unwrap();
+    let lane = live_lane(&fence, MAIN, 5);
+    let until = clock.time.monotonic() + FRESHNESS;
+    lane.lease(until);
+    clock.time.advance_monotonic(FRESHNESS - Duration::from_nanos(1));
+    assert_eq!(certainty(&fence), Certainty::Sure, "to the end");
+    clock.time.advance_monotonic(Duration::from_nanos(1));
+    assert_eq!(certainty(&fence), unsure(until, LaneState::Lagging));
+}
