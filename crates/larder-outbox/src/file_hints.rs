@@ -31,22 +31,17 @@ enum Waited {
 }
 
 impl FileHints {
-    /// Of these files, which may be made, removed and made anew. `None` where that cannot be told.
-    pub(crate) fn of(files: Vec<PathBuf>, hints: Arc<Hints>) -> Option<Self> {
+    /// Of these files, which may be made, removed and made anew. `None` where no system tells of them.
+    pub(crate) fn of(files: Vec<PathBuf>, hints: Arc<Hints>) -> io::Result<Option<Self>> {
         if files.is_empty() {
-            return None;
+            return Ok(None);
         }
-        match system::Watch::of(files) {
-            Ok(watch) => Some(FileHints {
-                watch,
-                hints,
-                rounds: AtomicU64::new(0),
-            }),
-            Err(error) => {
-                tracing::warn!(%error, "nobody is woken by what other processes write: they are met when the log is read next");
-                None
-            }
-        }
+        let watch = system::Watch::of(files)?;
+        Ok(watch.map(|watch| FileHints {
+            watch,
+            hints,
+            rounds: AtomicU64::new(0),
+        }))
     }
 
     /// Gives hints until [`FileHints::stop`] was called, and keeps the thread for it.
@@ -123,7 +118,7 @@ mod system {
     }
 
     impl Watch {
-        pub(super) fn of(files: Vec<PathBuf>) -> io::Result<Self> {
+        pub(super) fn of(files: Vec<PathBuf>) -> io::Result<Option<Self>> {
             let watch = Watch {
                 files,
                 changes: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
@@ -135,7 +130,7 @@ mod system {
                 inotify::add_watch(&watch.changes, folder, made)?;
             }
             watch.watch_files()?;
-            Ok(watch)
+            Ok(Some(watch))
         }
 
         /// Watches each file that is there; those that are watched already stay so.
@@ -228,8 +223,8 @@ mod system {
     pub(super) struct Watch(Infallible);
 
     impl Watch {
-        pub(super) fn of(_files: Vec<PathBuf>) -> io::Result<Self> {
-            Err(io::ErrorKind::Unsupported.into())
+        pub(super) fn of(_files: Vec<PathBuf>) -> io::Result<Option<Self>> {
+            Ok(None)
         }
 
         pub(super) fn changed(&self) -> io::Result<Waited> {

@@ -263,10 +263,10 @@ impl<D: Database> Outbox<D> {
     /// does, of files on this machine. Somebody must give a thread for it: see [`FileHints::run`].
     ///
     /// # Errors
-    /// [`Error`], if the database does not say where it lies.
+    /// [`Error`], if the database does not say where it lies, or the system lets nobody watch more.
     pub async fn file_hints(&self) -> Result<Option<FileHints>, Error> {
         let files = D::files(&self.shared.pool).await.map_err(D::failed)?;
-        Ok(FileHints::of(files, Arc::clone(&self.shared.hints)))
+        FileHints::of(files, Arc::clone(&self.shared.hints)).map_err(|error| D::failed(error.into()))
     }
 
     /// Begins a new epoch, after the file was restored from a copy: the log is emptied, and whoever follows it flushes. A copy that

@@ -62,6 +62,7 @@ use self::stats::Counts;
 use self::tasks::Supervisor;
 use self::timeline::Timeline;
 use self::verify::Verified;
+use self::waker::Waker;
 use crate::Error;
 
 /// One coherent node: pools, outbox and followers over one fence. A handle: clones are the same layer.
@@ -132,6 +133,7 @@ struct Shared {
     logs: Vec<Arc<dyn Log>>,
     followed: Vec<Followed>,
     relays: Vec<Arc<Relayed>>,
+    wakers: Vec<Waker>,
     waiter: Waiter,
     timeline: Arc<Timeline>,
     objectives: Objectives,

@@ -38,6 +38,8 @@ pub enum AdviceCode {
     A10,
     /// The database is set to lose what it has acknowledged, or to be slow.
     A11,
+    /// What other processes commit wakes nobody here: followers hear of it when they ask next.
+    A12,
     /// There are dead letters.
     A14,
     /// More than 1,000 entries end at the same moment.
@@ -61,6 +63,7 @@ impl AdviceCode {
             AdviceCode::A08 => "A08",
             AdviceCode::A10 => "A10",
             AdviceCode::A11 => "A11",
+            AdviceCode::A12 => "A12",
             AdviceCode::A14 => "A14",
             AdviceCode::A15 => "A15",
             AdviceCode::A19 => "A19",
@@ -80,6 +83,7 @@ impl AdviceCode {
             AdviceCode::A08 => "record what changes this entity, or give its pool a time to live",
             AdviceCode::A10 => "give it a loader, and the layer its builder by verified_pool",
             AdviceCode::A11 => "set journal_mode to WAL and synchronous to NORMAL or FULL",
+            AdviceCode::A12 => "raise fs.inotify.max_user_instances, or turn file hints off",
             AdviceCode::A14 => "look at their errors, mend the cause, and try them again",
             AdviceCode::A15 => "give the pool a jitter, so that not all are loaded anew at once",
             AdviceCode::A19 => "build with --release",
@@ -128,7 +132,7 @@ pub struct Advice {
 }
 
 impl Advice {
-    fn new(code: AdviceCode, text: String) -> Self {
+    pub(super) fn new(code: AdviceCode, text: String) -> Self {
         Advice {
             code,
             severity: code.severity(),

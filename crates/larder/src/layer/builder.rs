@@ -34,6 +34,7 @@ use super::stats::Counts;
 use super::tasks::{Done, Progress, Stop, Supervisor, text_of};
 use super::timeline::Timeline;
 use super::verify::{Same, Verified};
+use super::waker::Waker;
 use super::{Layer, Shared, verifier};
 use crate::{Error, Problem};
 
@@ -296,7 +297,7 @@ impl LayerBuilder {
         let (mut logs, mut wakers) = (Vec::new(), Vec::new());
         for opened in opened {
             followers.push((opened.source, tune(opened.follower).build()?));
-            wakers.extend(opened.waker.map(|waker| (opened.source, waker)));
+            wakers.extend(opened.waker);
             logs.push(opened.log);
         }
         for source in self.sources {
@@ -310,8 +311,8 @@ impl LayerBuilder {
         }
         let tasks = Supervisor::new(Arc::clone(&common.runtime), Arc::clone(&common.clock));
         let followed = follow(&tasks, followers).await?;
-        for (source, waker) in wakers {
-            waker.start(source, &tasks);
+        for waker in &wakers {
+            Waker::clone(waker).start(&tasks);
         }
         let relayed = relay(&tasks, relays);
         relays::watch(&relayed, &tasks, &common.runtime, &common.clock);
@@ -329,6 +330,7 @@ impl LayerBuilder {
             logs,
             followed,
             relays: relayed,
+            wakers,
             requires_record: self.requires_record,
             silent: Mutex::default(),
             counts: Counts::default(),

@@ -14,6 +14,7 @@ use larder_core::{BoxFuture, Clock, Moment, Runtime, SourceId};
 use larder_outbox::FileHints;
 use tokio::sync::oneshot;
 
+use super::advice::{Advice, AdviceCode};
 use super::parts::Log;
 use super::tasks::{Done, Progress, Stop, Supervisor};
 
@@ -26,6 +27,7 @@ const RETRY: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(super) struct Waker {
     log: Arc<dyn Log>,
+    source: SourceId,
     runtime: Arc<dyn Runtime>,
     clock: Arc<dyn Clock>,
     seen: Arc<Mutex<Seen>>,
@@ -50,26 +52,39 @@ impl Drop for Stopping {
 
 impl Waker {
     pub(super) fn new(
-        log: Arc<dyn Log>,
-        hints: FileHints,
-        runtime: Arc<dyn Runtime>,
-        clock: Arc<dyn Clock>,
+        log: &Arc<dyn Log>,
+        source: SourceId,
+        hints: Option<FileHints>,
+        (runtime, clock): (&Arc<dyn Runtime>, &Arc<dyn Clock>),
     ) -> Self {
         let seen = Seen {
-            hints: Some(Arc::new(hints)),
+            hints: hints.map(Arc::new),
             ..Seen::default()
         };
         Waker {
-            log,
-            runtime,
-            clock,
+            log: Arc::clone(log),
+            source,
+            runtime: Arc::clone(runtime),
+            clock: Arc::clone(clock),
             seen: Arc::new(Mutex::new(seen)),
         }
     }
 
+    /// A12, while there is no thread.
+    pub(super) fn advice(&self) -> Option<Advice> {
+        let is_without = self.seen.lock().hints.is_none();
+        let text = || {
+            format!(
+                "who follows source {} is not woken by what other processes commit",
+                self.source
+            )
+        };
+        is_without.then(|| Advice::new(AdviceCode::A12, text()))
+    }
+
     /// Makes it a task.
-    pub(super) fn start(self, source: SourceId, tasks: &Supervisor) {
-        let progress = self.progress();
+    pub(super) fn start(self, tasks: &Supervisor) {
+        let (source, progress) = (self.source, self.progress());
         let work = move |stop| -> BoxFuture<'static, Done> { Box::pin(self.clone().run(stop)) };
         tasks.run(format!("file hints {source}"), PERIOD, progress, work);
     }
@@ -147,6 +162,8 @@ mod tests {
     use sqlx::Sqlite;
     use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
+    use super::super::advice::AdviceCode;
+    use super::super::parts::Log;
     use super::super::tasks::{Supervisor, TaskState};
     use super::Waker;
 
@@ -200,8 +217,9 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let tasks = Supervisor::new(Arc::clone(&runtime), Arc::clone(&clock));
         let hints = outbox.file_hints().await.unwrap().unwrap();
-        let waker = Waker::new(Arc::new(outbox.clone()), hints, runtime, clock);
-        waker.clone().start(outbox.source_id(), &tasks);
+        let log = Arc::new(outbox.clone()) as Arc<dyn Log>;
+        let waker = Waker::new(&log, outbox.source_id(), Some(hints), (&runtime, &clock));
+        waker.clone().start(&tasks);
         let current = || waker.seen.lock().hints.clone();
         for _ in 0..15 {
             until(|| current().is_some_and(|hints| hints.rounds() > 0)).await;
@@ -210,6 +228,7 @@ mod tests {
             hints.stop();
             until(|| current().is_none_or(|other| !Arc::ptr_eq(&other, &hints))).await;
         }
+        until(|| waker.advice().is_none()).await;
         let status = tasks.statuses().remove(0);
         assert_eq!(status.name, format!("file hints {}", outbox.source_id()));
         assert_eq!((status.state, status.restarts), (TaskState::Running, 0));
@@ -224,5 +243,26 @@ mod tests {
         let last = current().unwrap();
         // The thread has let go of it; what is seen of it stays.
         until(|| Arc::strong_count(&last) == 2).await;
+    }
+
+    /// A file that cannot be watched is told of, and tried again.
+    ///
+    /// Contract: S49 (partial: A12, of files)
+    #[tokio::test]
+    async fn who_cannot_be_woken_is_told_of() {
+        let (folder, outbox) = outbox().await;
+        drop(folder);
+        let sleepless = Arc::new(Sleepless::default());
+        let runtime = Arc::clone(&sleepless) as Arc<dyn Runtime>;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let tasks = Supervisor::new(Arc::clone(&runtime), Arc::clone(&clock));
+        let log = Arc::new(outbox.clone()) as Arc<dyn Log>;
+        let waker = Waker::new(&log, outbox.source_id(), None, (&runtime, &clock));
+        waker.clone().start(&tasks);
+        until(|| sleepless.0.lock().len() > 2).await;
+        let told = waker.advice().unwrap();
+        assert_eq!(told.code, AdviceCode::A12);
+        assert!(told.text.contains(&outbox.source_id().to_string()), "{told:?}");
+        assert_eq!(tasks.statuses().remove(0).state, TaskState::Running);
     }
 }

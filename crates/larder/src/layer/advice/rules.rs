@@ -12,6 +12,7 @@ use larder_pool::AnyPool;
 
 use super::super::Shared;
 use super::super::limits::{POOLS_MAX, WATCHED_MAX};
+use super::super::waker::Waker;
 use super::{Advice, AdviceCode};
 
 /// How long a database may take to answer.
@@ -40,6 +41,7 @@ impl Shared {
         found.extend(self.silent_transactions());
         found.extend(debug_build());
         found.extend(self.limits());
+        found.extend(self.wakers.iter().filter_map(Waker::advice));
         found.extend(self.unverified(&pools));
         for pool in &pools {
             found.extend(self.without_an_end(&**pool));

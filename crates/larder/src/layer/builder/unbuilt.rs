@@ -167,17 +167,21 @@ impl<D: Database> UnopenedOutbox for OutboxBuilder<D> {
                 builder = builder.node_key(key);
             }
             let outbox: Outbox<D> = builder.open().await?;
-            let hints = if file_hints {
-                outbox.file_hints().await?
+            let (source, log) = (outbox.source_id(), Arc::new(outbox.clone()) as Arc<dyn Log>);
+            let seams = (&common.runtime, &common.clock);
+            let waker = if file_hints {
+                // One that cannot be had now is tried for again by its task.
+                let hints = outbox
+                    .file_hints()
+                    .await
+                    .map_or(Some(None), |hints| hints.map(Some));
+                hints.map(|hints| Waker::new(&log, source, hints, seams))
             } else {
                 None
             };
-            let (source, log) = (outbox.source_id(), Arc::new(outbox.clone()) as Arc<dyn Log>);
-            let (runtime, clock) = (&common.runtime, &common.clock);
-            let waker = |hints| Waker::new(Arc::clone(&log), hints, Arc::clone(runtime), Arc::clone(clock));
             Ok(Opened {
                 source,
-                waker: hints.map(waker),
+                waker,
                 follower: outbox.follower(&common.fence),
                 waiter: outbox.waiter(&common.fence),
                 store: outbox.store(),
