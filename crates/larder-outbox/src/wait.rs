@@ -12,10 +12,11 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use larder_core::limits::{OutOfRange, WAITERS};
 use larder_core::sync::{Arc, AtomicU64, AtomicUsize, Ordering};
-use larder_core::{Applied, Fence, Requirement, Runtime, TaskFuture, Token};
+use larder_core::{Applied, Fence, Requirement, Runtime, TaskFuture, Token, WhenApplied};
 
 use self::others::Others;
 use crate::database::Database;
@@ -382,6 +383,29 @@ impl Ended {
             is_satisfied: true,
             ..Ended::default()
         }
+    }
+}
+
+/// Whether this node has applied a token, as a wait for others asks again and again: that a position was never given out is known only once its source was
+/// asked since the wait began.
+struct Own {
+    asked: WhenApplied,
+    known: Option<Applied>,
+}
+
+impl Own {
+    fn of(fence: &Fence, token: &Token) -> Self {
+        Own {
+            asked: fence.when_applied(token.clone()),
+            known: None,
+        }
+    }
+
+    fn now(&mut self, fence: &Fence, token: &Token) -> Applied {
+        if self.known.is_none() {
+            self.known = (&mut self.asked).now_or_never();
+        }
+        self.known.unwrap_or_else(|| fence.applied(token))
     }
 }
 

@@ -7,7 +7,7 @@ use larder_core::{Applied, Cursor, Moment, Token};
 use tokio::sync::Mutex;
 
 use super::relayed::Relays;
-use super::{Ended, Waiter};
+use super::{Ended, Own, Waiter};
 use crate::limits::NODES_LOOK_EVERY;
 use crate::{Error, NodeStatus, OutboxStore};
 
@@ -70,8 +70,9 @@ impl Waiter {
         time: Duration,
     ) -> Result<Ended, Error> {
         let began = self.fence.time();
+        let mut heard = Own::of(&self.fence, token);
         loop {
-            let own = self.fence.applied(token);
+            let own = heard.now(&self.fence, token);
             let left = time.saturating_sub(self.fence.time().since(began));
             // Who looks for the last time looks at what is there now.
             let must_be_since = (left < NODES_LOOK_EVERY).then_some(began);

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use futures_util::future::select;
 use larder_core::sync::{Arc, Mutex};
-use larder_core::{Moment, Token};
+use larder_core::{Applied, Moment, Token};
 
 use super::others::Others;
-use super::{Ended, Waiter};
+use super::{Ended, Own, Waiter};
 use crate::{Error, TokenStatus};
 
 /// Who waits for which group.
@@ -115,6 +115,9 @@ impl Waiter {
     ) -> Result<Ended, Error> {
         let began = self.fence.time();
         let place = others.relays.take(group, token);
+        // A node that does not follow the source cannot tell, and need not.
+        let follows = self.fence.applied(token) != Applied::Unknown;
+        let mut heard = Own::of(&self.fence, token);
         loop {
             // Asked for before the read, so that what is completed during it is not missed.
             let completed = others.store.completed();
@@ -124,13 +127,15 @@ impl Waiter {
             if status.is_done() {
                 return Ok(Ended::satisfied());
             }
+            let is_nowhere = follows && heard.now(&self.fence, token) == Applied::Unknown;
+            let unknown = status.unknown || is_nowhere;
             let dead = status.dead_lettered.at_least();
             let left = time.saturating_sub(self.fence.time().since(began));
-            if status.unknown || dead > 0 || left.is_zero() {
+            if unknown || dead > 0 || left.is_zero() {
                 let rows = status.pending.at_least().saturating_add(dead);
                 return Ok(Ended {
-                    timed_out: !status.unknown && dead == 0,
-                    unknown: status.unknown,
+                    timed_out: !unknown && dead == 0,
+                    unknown,
                     pending: usize::try_from(rows).unwrap_or(usize::MAX),
                     ..Ended::default()
                 });

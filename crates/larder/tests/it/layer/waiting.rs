@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use larder::outbox::{self, OutboxRow, Publish, Published, Relay, Wait, WaitMode, Waited};
 use larder::pool::WhenUnsure;
-use larder::{BoxFuture, Error, Invalidations, Layer, LayerBuilder, Reach, Token};
+use larder::{BoxFuture, Error, Invalidations, Layer, LayerBuilder, Position, Reach, Token};
 use larder_testkit::SimClock;
 use tokio::sync::watch;
 
@@ -247,4 +247,32 @@ async fn a_database_that_gives_no_answer_holds_up_no_wait() {
     drop(held);
     let waited = layer.wait(&token, Wait::all_nodes(LONG)).await.unwrap();
     assert!(waited.satisfied, "{waited:?}");
+}
+
+/// A wait for others waited out its time for a position that was never given out.
+///
+/// Contract: S24 (partial: waits for others)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_that_was_never_given_out_is_unknown_to_every_wait() {
+    let ground = Ground::new().await;
+    let layer = ground.builder().relay(|store| {
+        let publish = |rows: &[OutboxRow]| vec![Published::Done; rows.len()];
+        Relay::builder(store, publish).group("mail")
+    });
+    let layer = layer.open().await.unwrap();
+    rename(&layer, 7, "Ada Lovelace").await;
+    let cursor = layer.cursors().remove(0);
+    let never = Token::commit(cursor.source, cursor.epoch.unwrap(), Position::new(1_000));
+    for wait in [
+        Wait::local(LONG),
+        Wait::all_nodes(LONG),
+        Wait::quorum(1, LONG),
+        Wait::relayed("mail", LONG),
+    ] {
+        let waited = layer.wait(&never, wait).await.unwrap();
+        assert!(
+            waited.unknown && !waited.satisfied && !waited.timed_out,
+            "{waited:?}"
+        );
+    }
 }
